@@ -1,0 +1,95 @@
+"""Bad input is refused at the door, by an error that names parameter, value and remedy."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NoReturn
+
+import torch
+from torch import Tensor
+
+FLOATING = (torch.float32, torch.float64)
+
+# Times are rounded when they pass through float32: 0.02 becomes 0.019999999553.
+_TIME_SLACK = 1e-6
+
+
+def refuse(name: str, value: Any, remedy: str) -> NoReturn:
+    """Raise the one kind of error that bad input gets.
+
+    >>> refuse("steps", 0, "pass a positive integer")
+    Traceback (most recent call last):
+    ...
+    ValueError: steps = 0: pass a positive integer
+    """
+    raise ValueError(f"{name} = {value}: {remedy}")
+
+
+def count(name: str, value: int, *, least: int = 1) -> int:
+    """Return ``value`` if it is an integer of at least ``least``."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        refuse(name, repr(value), f"pass an integer ≥ {least}")
+    return value
+
+
+def number(
+    name: str, value: float, *, low: float = -math.inf, high: float = math.inf, open_low: bool = False
+) -> float:
+    """Return ``value`` as a float if it is finite and lies between ``low`` and ``high``."""
+    try:
+        result = float(value)
+    except (TypeError, ValueError):
+        refuse(name, repr(value), "pass a real number")
+    inside = (result > low if open_low else result >= low) and result <= high
+    if not (math.isfinite(result) and inside):
+        refuse(name, value, f"pass a finite number in {'(' if open_low else '['}{low}, {high}]")
+    return result
+
+
+def floating(name: str, value: Any) -> Tensor:
+    """Return ``value`` if it is a finite float32 or float64 tensor."""
+    if not isinstance(value, Tensor):
+        refuse(name, type(value).__name__, "pass a torch.Tensor (torch.as_tensor converts arrays)")
+    if value.dtype not in FLOATING:
+        refuse(f"{name}.dtype", value.dtype, "pass float32 or float64 (tensor.double() converts)")
+    if not bool(torch.isfinite(value).all()):
+        bad = int((~torch.isfinite(value)).sum())
+        refuse(name, f"{bad} of {value.numel()} entries are NaN or infinite", "remove them before the call")
+    return value
+
+
+def points(name: str, x: Any, dim: int | None = None, like: Tensor | None = None) -> Tensor:
+    """Return ``x`` if it is a batch of points, ``[n, d]``, in the dtype and on the device of ``like``."""
+    floating(name, x)
+    if x.ndim != 2 or (dim is not None and x.shape[1] != dim):
+        wanted = f"[n, {'d' if dim is None else dim}]"
+        refuse(f"{name}.shape", list(x.shape), f"pass a batch of points of shape {wanted}")
+    if like is not None:
+        if x.dtype != like.dtype:
+            refuse(f"{name}.dtype", x.dtype, f"the model is in {like.dtype}; convert one with .to(dtype)")
+        if x.device != like.device:
+            refuse(f"{name}.device", x.device, f"the model is on {like.device}; move one with .to(device)")
+    return x
+
+
+def times(name: str, t: float | Tensor, x: Tensor, low: float, high: float) -> Tensor:
+    """Return ``t`` as a tensor of shape ``[]`` or ``[n]`` beside ``x``, if it lies in [low, high]."""
+    value = torch.as_tensor(t, dtype=x.dtype, device=x.device)
+    if value.ndim > 1 or (value.ndim == 1 and value.shape[0] != x.shape[0]):
+        remedy = f"pass one time, or one for each of the {x.shape[0]} points"
+        refuse(f"{name}.shape", list(value.shape), remedy)
+    slack = _TIME_SLACK * max(1.0, abs(low))
+    outside = ~((value >= low - slack) & (value <= high * (1 + _TIME_SLACK)))
+    if bool(outside.any()):
+        worst = float(value[outside][0]) if value.ndim else float(value)
+        refuse(name, worst, f"pass times in [{low}, {high}], or widen t_min, t_max of the process")
+    return value
+
+
+def generator_on(generator: Any, device: torch.device) -> torch.Generator:
+    """Return ``generator`` if it is a ``torch.Generator`` on ``device``."""
+    if not isinstance(generator, torch.Generator):
+        refuse("generator", repr(generator), "pass torch.Generator(device).manual_seed(seed)")
+    if generator.device.type != device.type:
+        refuse("generator.device", generator.device, f"make it on {device}, where the model is")
+    return generator

@@ -1,0 +1,208 @@
+"""Score energies: what Girsanov's theorem charges for a wrong drift.
+
+P* is the reverse process with exact score s*, P̂ the one with learned score ŝ, e = ŝ − s*. On
+paths that start alike,
+
+    M = ∫ e·dB̄,    Z = M − ½ ∫ ‖e‖² dt = log dP̂/dP*,    KL(P*‖P̂) = ½ ε*²,   KL(P̂‖P*) = ½ ε̂²,
+
+    ε*² = E_{P*} ∫_{t0}^{T} ‖e(X_t, t)‖² dt        (ideal paths),
+    ε̂²  = E_{P̂}  ∫_{t0}^{T} ‖e(X_t, t)‖² dt        (learned paths),
+
+with B̄ the Brownian motion of the reverse process under P*. Along ideal paths the energy needs no
+simulation: X_t is one exact draw, and a random time τ turns the integral into a mean.
+
+The same theorem prices a time-stepping method, which is a reverse process whose drift is held
+between grid times: ``held_energy``.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from scoredrift import _checks
+from scoredrift.estimates import Estimate
+from scoredrift.mixtures import GaussianMixture
+from scoredrift.process import OrnsteinUhlenbeck, TimeSampler, log_uniform_times
+from scoredrift.scores import Score
+from scoredrift.simulate import EulerMaruyama, ExponentialIntegrator, Step, VectorField, decreasing
+
+
+def ideal_energy(
+    error: VectorField,
+    law: GaussianMixture,
+    process: OrnsteinUhlenbeck,
+    n: int,
+    *,
+    generator: torch.Generator,
+    times: TimeSampler = log_uniform_times,
+) -> Estimate:
+    """Score-error energy on ideal paths, ε*² = E[w(τ) ‖e(X_τ, τ)‖²], by random times.
+
+    Args:
+        error: e(x, t), called with x ``[n, d]`` and t ``[n]``.
+        law: q, the law of X_0.
+        process: forward process.
+        n: number of draws ≥ 2; each costs one evaluation of e.
+        generator: source of randomness, on the device of ``law``.
+        times: sampler of τ; log-uniform follows errors that peak near t0.
+
+    Returns:
+        Estimate of ε*² (dimensionless, like a χ²; half of it is a KL in nats).
+
+    >>> from scoredrift.scores import ConstantField
+    >>> q = GaussianMixture(torch.ones(1), torch.zeros(1, 1), torch.ones(1))
+    >>> push = ConstantField(torch.tensor([0.5]))
+    >>> g = torch.Generator().manual_seed(0)
+    >>> energy = ideal_energy(push, q, OrnsteinUhlenbeck(), 10_000, generator=g)
+    >>> abs(energy.sigmas_from(0.25 * 3.98)) < 5  # c² (T − t0)
+    True
+    """
+    _checks.count("n", n, least=2)
+    tau, weight = times(process, n, generator=generator)
+    tau, weight = tau.to(law.dtype), weight.to(law.dtype)
+    x = process.diffuse(law.sample(n, generator=generator), 0.0, tau, generator=generator)
+    return Estimate.from_samples(weight * error(x, tau).square().sum(1))
+
+
+def held_energy(
+    learned: Score | VectorField,
+    exact: Score | VectorField,
+    law: GaussianMixture,
+    process: OrnsteinUhlenbeck,
+    grid: Tensor,
+    integrator: EulerMaruyama | ExponentialIntegrator,
+    n: int,
+    *,
+    generator: torch.Generator,
+    times: TimeSampler = log_uniform_times,
+) -> Estimate:
+    """Energy of score error and time stepping together, on ideal paths, without stepping.
+
+    Between grid times t_k > t > t_{k+1} the integrator runs with a drift b̂ that it computed at
+    t_k, while the reverse process has the drift b = ½ Y + s*. Girsanov charges
+
+        E_{P*} Σ_k ∫_{t_{k+1}}^{t_k} ‖b̂(Y_t, Y_{t_k}) − b(Y_t, t)‖² dt.
+
+    Half of it is KL(P*‖P̂_K) for paths that start alike, exactly; a wrong start adds
+    KL(q_T‖start). A random t and two exact draws, X_t and X_{t_k} given X_t, make it a mean.
+
+    Args:
+        learned: score ŝ that the simulation uses; pass ``exact`` to price the steps alone.
+        exact: score s* of the flow of ``law``.
+        law: q, the law of X_0.
+        process: forward process.
+        grid: decreasing times from T to t0, shape ``[K + 1]``.
+        integrator: Euler–Maruyama or exponential integrator.
+        n: number of draws ≥ 2; each costs two score evaluations.
+        generator: source of randomness, on the device of ``law``.
+        times: sampler of t.
+
+    Returns:
+        Estimate of the energy; half of it is in nats.
+
+    >>> from scoredrift.scores import MixtureScore
+    >>> q = GaussianMixture(torch.ones(1), torch.zeros(1, 1), torch.ones(1))
+    >>> ou = OrnsteinUhlenbeck()
+    >>> s = MixtureScore(q, ou)
+    >>> g = torch.Generator().manual_seed(0)
+    >>> step = EulerMaruyama()
+    >>> coarse = held_energy(s, s, q, ou, ou.uniform_grid(10), step, 4000, generator=g)
+    >>> fine = held_energy(s, s, q, ou, ou.uniform_grid(40), step, 4000, generator=g)
+    >>> coarse.value > 3 * fine.value
+    True
+    """
+    _checks.count("n", n, least=2)
+    ends = decreasing(grid)
+    if not (abs(ends[0] - process.t_max) < 1e-6 and abs(ends[-1] - process.t_min) < 1e-6):
+        wanted = f"run it from T = {process.t_max} to t0 = {process.t_min}"
+        _checks.refuse("grid", f"from {ends[0]} to {ends[-1]}", wanted)
+    t, weight = times(process, n, generator=generator)
+    knots = grid.to(dtype=t.dtype, device=t.device).flip(0)
+    held_at = knots[torch.searchsorted(knots, t, right=True).clamp(max=len(knots) - 1)]
+    held_at = torch.maximum(held_at, t).to(law.dtype)
+    t, weight = t.to(law.dtype), weight.to(law.dtype)
+    x = process.diffuse(law.sample(n, generator=generator), 0.0, t, generator=generator)
+    x_held = process.diffuse(x, t, held_at, generator=generator)
+    used = integrator.held_drift(x, x_held, learned(x_held, held_at))
+    ideal = 0.5 * x + exact(x, t)
+    return Estimate.from_samples(weight * (used - ideal).square().sum(1))
+
+
+class Energy:
+    """Functional ∫ ‖e(Y_t, t)‖² dt along simulated paths, by the value at the start of each step.
+
+    On paths of ŝ its mean is ε̂², on paths of s* it is ε*², up to the step size.
+
+    Args:
+        error: e(x, t).
+
+    >>> from scoredrift.scores import ConstantField
+    >>> from scoredrift.simulate import simulate
+    >>> energy = Energy(ConstantField(torch.tensor([0.5])))
+    >>> grid = OrnsteinUhlenbeck(1.0, 3.0).uniform_grid(4)
+    >>> g = torch.Generator().manual_seed(0)
+    >>> start, step = torch.zeros(2, 1), EulerMaruyama()
+    >>> _ = simulate(lambda x, t: -x, start, grid, step, generator=g, functionals=[energy])
+    >>> energy.values
+    tensor([0.5000, 0.5000])
+    """
+
+    def __init__(self, error: VectorField) -> None:
+        self.error = error
+        self._sum: Tensor | None = None
+
+    def record(self, step: Step) -> None:
+        """Add ‖e‖² Δ of one step."""
+        part = self.error(step.x, step.t).square().sum(1) * (step.t - step.t_next)
+        self._sum = part if self._sum is None else self._sum + part
+
+    @property
+    def values(self) -> Tensor:
+        """Energy of each path, shape ``[n]``."""
+        return _recorded(self._sum)
+
+    def estimate(self) -> Estimate:
+        """Mean energy over the paths, with its standard error."""
+        return Estimate.from_samples(self.values)
+
+
+class Martingale:
+    """Functional M = ∫ e·dB̄ along simulated paths, with B̄ the Brownian motion that drives them.
+
+    On paths simulated with s* this is the score-error martingale of the theory, and
+    ``Martingale.values − ½ Energy.values`` is the log-ratio Z = log dP̂/dP*.
+
+    Args:
+        error: e(x, t).
+
+    >>> from scoredrift.scores import ConstantField
+    >>> from scoredrift.simulate import simulate
+    >>> m = Martingale(ConstantField(torch.tensor([1.0])))
+    >>> grid = OrnsteinUhlenbeck(1.0, 3.0).uniform_grid(4)
+    >>> g = torch.Generator().manual_seed(0)
+    >>> start, step = torch.zeros(20_000, 1), EulerMaruyama()
+    >>> _ = simulate(lambda x, t: -x, start, grid, step, generator=g, functionals=[m])
+    >>> round(float(m.values.var()), 1)  # ∫ 1 dt
+    2.0
+    """
+
+    def __init__(self, error: VectorField) -> None:
+        self.error = error
+        self._sum: Tensor | None = None
+
+    def record(self, step: Step) -> None:
+        """Add e·ΔB̄ of one step."""
+        part = (self.error(step.x, step.t) * step.noise).sum(1) * (step.t - step.t_next) ** 0.5
+        self._sum = part if self._sum is None else self._sum + part
+
+    @property
+    def values(self) -> Tensor:
+        """Martingale of each path, shape ``[n]``."""
+        return _recorded(self._sum)
+
+
+def _recorded(total: Tensor | None) -> Tensor:
+    if total is None:
+        _checks.refuse("values", "empty", "pass this functional to simulate first")
+    return total

@@ -1,0 +1,192 @@
+"""Scores, exact and learned, and the error between them.
+
+A score is a vector field s(x, t) with a divergence; anything with these two methods will do:
+
+    s(x, t)            x: [n, d], t: [] or [n]   →  [n, d]
+    s.divergence(x, t)                           →  [n]
+
+The error of a learned score, e = ŝ − s*, enters the theory through its size ‖e‖² (energy) and
+through the Langevin–Stein operator of the exact law,
+
+    𝒜_t e = ∇·e + e·s* = (1/q_t) ∇·(q_t e),        E_{q_t}[𝒜_t e] = 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from scoredrift import _checks
+from scoredrift.mixtures import GaussianMixture, Posterior
+from scoredrift.process import OrnsteinUhlenbeck
+
+
+class Score(Protocol):
+    """A score model: a vector field in x and t with its divergence in x."""
+
+    def __call__(self, x: Tensor, t: float | Tensor) -> Tensor:
+        """Value s(x, t), shape ``[n, d]``."""
+
+    def divergence(self, x: Tensor, t: float | Tensor) -> Tensor:
+        """Divergence ∇·s(x, t), shape ``[n]``."""
+
+
+@dataclass(frozen=True)
+class MixtureScore:
+    """Exact score s*(x, t) = ∇ log q_t(x) of the Ornstein–Uhlenbeck flow of a Gaussian mixture.
+
+    Args:
+        mixture: law q of X_0.
+        process: forward process; times outside its [t0, T] are refused.
+
+    >>> q = GaussianMixture(torch.ones(1), torch.zeros(1, 2), torch.ones(1))
+    >>> MixtureScore(q, OrnsteinUhlenbeck())(torch.tensor([[1.0, -2.0]]), 0.5)
+    tensor([[-1.,  2.]])
+    """
+
+    mixture: GaussianMixture
+    process: OrnsteinUhlenbeck
+
+    def __call__(self, x: Tensor, t: float | Tensor) -> Tensor:
+        """Value s*(x, t), shape ``[n, d]``."""
+        return self._posterior(x, t).score()
+
+    def divergence(self, x: Tensor, t: float | Tensor) -> Tensor:
+        """Divergence ∇·s*(x, t), shape ``[n]``."""
+        return self._posterior(x, t).score_divergence()
+
+    def log_density(self, x: Tensor, t: float | Tensor) -> Tensor:
+        """Log-density log q_t(x), shape ``[n]``."""
+        return self._posterior(x, t).log_density
+
+    def _posterior(self, x: Tensor, t: float | Tensor) -> Posterior:
+        _checks.points("x", x, self.mixture.dim, like=self.mixture.weights)
+        when = _checks.times("t", t, x, self.process.t_min, self.process.t_max)
+        return self.mixture.posterior(x, when)
+
+
+@dataclass(frozen=True)
+class FunctionScore:
+    """Any function of (x, t) as a score; its divergence is the exact trace of its Jacobian.
+
+    The trace takes d backward passes, so this is for low dimension and for checks.
+
+    Args:
+        function: maps x ``[n, d]`` and t (``[]`` or ``[n]``) to ``[n, d]``, row by row.
+
+    >>> shrink = FunctionScore(lambda x, t: -x)
+    >>> shrink.divergence(torch.ones(2, 3), 1.0)
+    tensor([-3., -3.])
+    """
+
+    function: Callable[[Tensor, Tensor], Tensor]
+
+    def __call__(self, x: Tensor, t: float | Tensor) -> Tensor:
+        """Value of the function, shape ``[n, d]``."""
+        _checks.points("x", x)
+        value = self.function(x, torch.as_tensor(t, dtype=x.dtype, device=x.device))
+        if value.shape != x.shape:
+            remedy = f"return one vector for each point, {list(x.shape)}"
+            _checks.refuse("function(x, t).shape", list(value.shape), remedy)
+        return value
+
+    def divergence(self, x: Tensor, t: float | Tensor) -> Tensor:
+        """Divergence Σ_j ∂s_j/∂x_j by reverse-mode differentiation, shape ``[n]``."""
+        with torch.enable_grad():
+            inputs = x.detach().requires_grad_(True)
+            values = self(inputs, t)
+            trace = torch.zeros(len(x), dtype=x.dtype, device=x.device)
+            if not values.requires_grad:  # the field does not depend on x
+                return trace
+            for j in range(x.shape[1]):
+                (row,) = torch.autograd.grad(values[:, j].sum(), inputs, retain_graph=True)
+                trace = trace + row[:, j]
+        return trace.detach()
+
+
+@dataclass(frozen=True)
+class ConstantField:
+    """The field e(x, t) = c: same push everywhere and always; divergence zero.
+
+    Args:
+        value: c, shape ``[d]``.
+
+    >>> ConstantField(torch.tensor([0.5, 0.0]))(torch.zeros(1, 2), 1.0)
+    tensor([[0.5000, 0.0000]])
+    """
+
+    value: Tensor
+
+    def __post_init__(self) -> None:
+        _checks.floating("value", self.value)
+        if self.value.ndim != 1:
+            _checks.refuse("value.shape", list(self.value.shape), "pass one vector of shape [d]")
+
+    def __call__(self, x: Tensor, t: float | Tensor) -> Tensor:
+        """Value c for every point, shape ``[n, d]``."""
+        _checks.points("x", x, self.value.numel(), like=self.value)
+        return self.value.expand_as(x)
+
+    def divergence(self, x: Tensor, t: float | Tensor) -> Tensor:
+        """Zero, shape ``[n]``."""
+        _checks.points("x", x, self.value.numel(), like=self.value)
+        return torch.zeros(len(x), dtype=x.dtype, device=x.device)
+
+
+@dataclass(frozen=True)
+class SumScore:
+    """Sum of two fields, so an exact score with an injected error: ŝ = s* + e.
+
+    Args:
+        first, second: the two fields.
+
+    >>> shifted = SumScore(FunctionScore(lambda x, t: -x), ConstantField(torch.ones(1)))
+    >>> shifted(torch.zeros(1, 1), 1.0)
+    tensor([[1.]])
+    """
+
+    first: Score
+    second: Score
+
+    def __call__(self, x: Tensor, t: float | Tensor) -> Tensor:
+        """Sum of the two values, shape ``[n, d]``."""
+        return self.first(x, t) + self.second(x, t)
+
+    def divergence(self, x: Tensor, t: float | Tensor) -> Tensor:
+        """Sum of the two divergences, shape ``[n]``."""
+        return self.first.divergence(x, t) + self.second.divergence(x, t)
+
+
+@dataclass(frozen=True)
+class ScoreError:
+    """Score error e = ŝ − s* with its divergence and its Stein operator.
+
+    Args:
+        learned: ŝ.
+        exact: s*, the score of the law that ŝ was meant to learn.
+
+    >>> q = GaussianMixture(torch.ones(1), torch.zeros(1, 1), torch.ones(1))
+    >>> exact = MixtureScore(q, OrnsteinUhlenbeck())
+    >>> blurred = MixtureScore(q.blur(1.0), OrnsteinUhlenbeck())
+    >>> bool(ScoreError(blurred, exact)(torch.ones(1, 1), 0.02) > 0)  # a blur pulls outwards
+    True
+    """
+
+    learned: Score
+    exact: Score
+
+    def __call__(self, x: Tensor, t: float | Tensor) -> Tensor:
+        """Error e(x, t) = ŝ(x, t) − s*(x, t), shape ``[n, d]``."""
+        return self.learned(x, t) - self.exact(x, t)
+
+    def divergence(self, x: Tensor, t: float | Tensor) -> Tensor:
+        """Divergence ∇·e(x, t), shape ``[n]``."""
+        return self.learned.divergence(x, t) - self.exact.divergence(x, t)
+
+    def stein(self, x: Tensor, t: float | Tensor) -> Tensor:
+        """Langevin–Stein operator (𝒜_t e)(x) = ∇·e + e·s*, shape ``[n]``."""
+        return self.divergence(x, t) + (self(x, t) * self.exact(x, t)).sum(1)

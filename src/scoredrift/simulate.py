@@ -1,0 +1,295 @@
+"""Paths of the reverse process: exact ones by time reversal, simulated ones step by step.
+
+With a score s the reverse process runs from T down to t0; in the remaining time t,
+
+    SDE:  Y_{t−Δ} = Y_t + [½ Y_t + s(Y_t, t)] Δ + (B̄ increment),
+    ODE:  Y_{t−Δ} = Y_t + ½ [Y_t + s(Y_t, t)] Δ.
+
+If s is the exact score and Y_T ~ q_T, the path (Y_t) has the law of the forward path read
+backwards (Anderson 1982). So for the exact score no simulation is needed: ``exact_paths``.
+
+There is one loop, ``simulate``. What happens in a step is the integrator's business; what is
+measured along the way is the functionals' business, and the loop knows neither.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from scoredrift import _checks
+from scoredrift.mixtures import GaussianMixture
+from scoredrift.process import OrnsteinUhlenbeck
+
+VectorField = Callable[[Tensor, float | Tensor], Tensor]
+
+
+class Integrator(Protocol):
+    """One step of a numerical method from time t to t_next < t, and the drift it holds meanwhile."""
+
+    def step(self, score: VectorField, x: Tensor, t: float, t_next: float, noise: Tensor) -> Tensor:
+        """State at ``t_next`` given x at ``t`` and standard Gaussian noise of the same shape."""
+
+
+@dataclass(frozen=True)
+class EulerMaruyama:
+    """Euler–Maruyama step Y + [½ Y + s(Y, t)] Δ + √Δ ξ; weak order 1.
+
+    >>> EulerMaruyama().step(lambda x, t: -x, torch.ones(1, 1), 1.0, 0.5, torch.zeros(1, 1))
+    tensor([[0.7500]])
+    """
+
+    def step(self, score: VectorField, x: Tensor, t: float, t_next: float, noise: Tensor) -> Tensor:
+        """State after the step, shape ``[n, d]``."""
+        gap = t - t_next
+        return x + (0.5 * x + score(x, t)) * gap + gap**0.5 * noise
+
+    def held_drift(self, x: Tensor, x_held: Tensor, score_held: Tensor) -> Tensor:
+        """Drift at x while the last evaluation, at x_held, is in force: ½ x_held + s_held."""
+        return 0.5 * x_held + score_held
+
+
+@dataclass(frozen=True)
+class ExponentialIntegrator:
+    """Exponential-integrator step e^{Δ/2} Y + 2(e^{Δ/2} − 1) s(Y, t) + √(e^Δ − 1) ξ; weak order 1.
+
+    The linear part of the drift is solved exactly; only the score is held over the step.
+
+    >>> step = ExponentialIntegrator().step
+    >>> step(lambda x, t: 0 * x, torch.ones(1, 1), 2.0, 1.0, torch.zeros(1, 1))  # e^{1/2}
+    tensor([[1.6487]])
+    """
+
+    def step(self, score: VectorField, x: Tensor, t: float, t_next: float, noise: Tensor) -> Tensor:
+        """State after the step, shape ``[n, d]``."""
+        gap = torch.tensor(t - t_next, dtype=torch.float64)
+        growth, push = float(torch.exp(gap / 2)), float(2 * torch.expm1(gap / 2))
+        return growth * x + push * score(x, t) + float(torch.expm1(gap).sqrt()) * noise
+
+    def held_drift(self, x: Tensor, x_held: Tensor, score_held: Tensor) -> Tensor:
+        """Drift at x while the last evaluation, at x_held, is in force: ½ x + s_held."""
+        return 0.5 * x + score_held
+
+
+@dataclass(frozen=True)
+class HeunFlow:
+    """Heun step for the probability-flow ODE dY = ½ [Y + s(Y, t)] dτ; order 2, no noise.
+
+    >>> HeunFlow().step(lambda x, t: x, torch.ones(1, 1), 1.0, 0.5, torch.zeros(1, 1))
+    tensor([[1.6250]])
+    """
+
+    def step(self, score: VectorField, x: Tensor, t: float, t_next: float, noise: Tensor) -> Tensor:
+        """State after the step, shape ``[n, d]``; ``noise`` is not used."""
+        gap = t - t_next
+        first = 0.5 * (x + score(x, t))
+        ahead = x + gap * first
+        second = 0.5 * (ahead + score(ahead, t_next))
+        return x + 0.5 * gap * (first + second)
+
+
+class Step(NamedTuple):
+    """What a functional sees of one step from time t down to t_next.
+
+    ``noise`` is the standard Gaussian ξ of the step, so √(t − t_next) ξ is the increment of the
+    Brownian motion B̄ that drives the simulation (for the exponential integrator up to a
+    correlation of 1 − O(Δ²)).
+    """
+
+    x: Tensor
+    t: float
+    t_next: float
+    noise: Tensor
+    x_next: Tensor
+
+
+class Functional(Protocol):
+    """Something recorded along simulated paths, without the simulator knowing what."""
+
+    def record(self, step: Step) -> None:
+        """Take note of one step; called in the order of generation."""
+
+
+class Trajectory:
+    """Functional that keeps the whole path: states ``[K + 1, n, d]`` on the grid.
+
+    >>> path = Trajectory()
+    >>> grid = OrnsteinUhlenbeck().uniform_grid(4)
+    >>> g = torch.Generator().manual_seed(0)
+    >>> start, step = torch.zeros(3, 2), EulerMaruyama()
+    >>> end = simulate(lambda x, t: -x, start, grid, step, generator=g, functionals=[path])
+    >>> path.states.shape, bool((path.states[-1] == end).all())
+    (torch.Size([5, 3, 2]), True)
+    """
+
+    def __init__(self) -> None:
+        self._states: list[Tensor] = []
+
+    def record(self, step: Step) -> None:
+        """Keep the state after the step (and, once, the state before the first)."""
+        if not self._states:
+            self._states.append(step.x)
+        self._states.append(step.x_next)
+
+    @property
+    def states(self) -> Tensor:
+        """States, shape ``[K + 1, n, d]``, from T down to t0."""
+        if not self._states:
+            _checks.refuse("states", "empty", "pass this functional to simulate first")
+        return torch.stack(self._states)
+
+
+def simulate(
+    score: VectorField,
+    x: Tensor,
+    grid: Tensor,
+    integrator: Integrator,
+    *,
+    generator: torch.Generator,
+    functionals: Sequence[Functional] = (),
+    progress: bool = False,
+) -> Tensor:
+    """Run the reverse process from x at grid[0] down to grid[-1].
+
+    Args:
+        score: s(x, t), called with x ``[n, d]`` and a float t.
+        x: states at the first time of the grid, shape ``[n, d]``.
+        grid: decreasing times, shape ``[K + 1]``, K ≥ 1.
+        integrator: numerical method of one step.
+        generator: source of the Gaussian draws, on the device of ``x``.
+        functionals: objects whose ``record`` is called after every step.
+        progress: show a progress bar.
+
+    Returns:
+        States at the last time of the grid, shape ``[n, d]``.
+
+    Raises:
+        ValueError: for a grid that does not decrease, or a path that leaves the finite numbers
+            (named with the time at which it did).
+
+    >>> ou = OrnsteinUhlenbeck()
+    >>> g = torch.Generator().manual_seed(0)
+    >>> start = torch.randn(1000, 2, generator=g)
+    >>> y = simulate(lambda x, t: -x, start, ou.uniform_grid(50), EulerMaruyama(), generator=g)
+    >>> bool((y.var(0) - 1).abs().max() < 0.2)
+    True
+    """
+    _checks.points("x", x)
+    _checks.generator_on(generator, x.device)
+    times = decreasing(grid)
+    for t, t_next in tqdm(list(pairwise(times)), disable=not progress, desc="reverse"):
+        noise = torch.randn(x.shape, generator=generator, dtype=x.dtype, device=x.device)
+        x_next = integrator.step(score, x, t, t_next, noise)
+        if not bool(torch.isfinite(x_next).all()):
+            _checks.refuse(
+                "x",
+                f"NaN or infinite after the step from t = {t:.4g} to {t_next:.4g}",
+                "use a finer grid there, or check the score",
+            )
+        for functional in functionals:
+            functional.record(Step(x, t, t_next, noise, x_next))
+        x = x_next
+    return x
+
+
+def decreasing(grid: Tensor) -> list[float]:
+    """Grid as a list of floats, if it has at least two times and decreases strictly.
+
+    >>> decreasing(torch.tensor([3.0, 1.0]))
+    [3.0, 1.0]
+    """
+    _checks.floating("grid", grid)
+    if grid.ndim != 1 or grid.numel() < 2 or not bool((grid[:-1] > grid[1:]).all()) or bool(grid[-1] < 0):
+        shown = grid.tolist() if grid.numel() < 8 else f"shape {list(grid.shape)}"
+        remedy = "pass K + 1 ≥ 2 strictly decreasing times ≥ 0, as process.uniform_grid(K) gives"
+        _checks.refuse("grid", shown, remedy)
+    return [float(t) for t in grid]
+
+
+def exact_paths(
+    law: GaussianMixture, process: OrnsteinUhlenbeck, grid: Tensor, n: int, *, generator: torch.Generator
+) -> Tensor:
+    """Draw exact paths of the ideal reverse process P* on a grid, without a solver.
+
+    One draw X_0 ~ q and one Gaussian draw for each time: X_{t'} given X_t is
+    N(a(t'−t) X_t, v(t'−t) I). There is no step size and no bias, whatever the grid.
+
+    Args:
+        law: q, the law at time 0.
+        process: forward process.
+        grid: decreasing times in [0, T], shape ``[K + 1]``, as for ``simulate``.
+        n: number of paths.
+        generator: source of randomness, on the device of ``law``.
+
+    Returns:
+        States ``[K + 1, n, d]`` in the order of the grid (noise first, data last).
+
+    >>> q = GaussianMixture(torch.ones(1), torch.zeros(1, 2), torch.ones(1))
+    >>> ou = OrnsteinUhlenbeck()
+    >>> exact_paths(q, ou, ou.uniform_grid(4), 3, generator=torch.Generator().manual_seed(0)).shape
+    torch.Size([5, 3, 2])
+    """
+    times = decreasing(grid)[::-1]
+    x = law.sample(n, generator=generator)
+    states = []
+    for before, now in pairwise([0.0, *times]):
+        x = process.diffuse(x, before, now, generator=generator)
+        states.append(x)
+    return torch.stack(states[::-1])
+
+
+def evolve_density(
+    score: VectorField, density: Tensor, nodes: Tensor, grid: Tensor, integrator: Integrator
+) -> Tensor:
+    """Law of the simulated process in one dimension, by quadrature instead of samples.
+
+    Each step of a stochastic integrator is Y' = m(Y) + s ξ, so the density of Y' is
+    ∫ p(y) N(y'; m(y), s²) dy, a matrix product on equally spaced nodes (trapezoidal rule,
+    spectrally accurate while the nodes cover the law and resolve s).
+
+    Args:
+        score: s(x, t).
+        density: density at grid[0] on the nodes, shape ``[m]``.
+        nodes: equally spaced points, shape ``[m]``, float64.
+        grid: decreasing times, shape ``[K + 1]``.
+        integrator: a stochastic integrator.
+
+    Returns:
+        Density at grid[-1] on the nodes, shape ``[m]``.
+
+    Raises:
+        ValueError: for an integrator without noise, nodes too coarse to resolve its noise, or
+            nodes that lose more than 1e-6 of the mass.
+
+    >>> nodes = torch.linspace(-6, 6, 241, dtype=torch.float64)
+    >>> normal = torch.exp(-nodes**2 / 2) / (2 * torch.pi) ** 0.5
+    >>> grid = OrnsteinUhlenbeck().uniform_grid(20)
+    >>> end = evolve_density(lambda x, t: -x, normal, nodes, grid, EulerMaruyama())
+    >>> bool(abs(end.sum() * 0.05 - 1) < 1e-6)
+    True
+    """
+    _checks.points("nodes", nodes[:, None], 1)
+    _checks.points("density", density[:, None], 1, like=nodes)
+    spacing = float(nodes[1] - nodes[0])
+    y = nodes[:, None]
+    times = decreasing(grid)
+    for t, t_next in pairwise(times):
+        centre = integrator.step(score, y, t, t_next, torch.zeros_like(y))
+        shift = integrator.step(score, y[:1], t, t_next, torch.ones_like(y[:1])) - centre[:1]
+        sd = float(shift)
+        if sd < spacing:
+            remedy = f"the step at t = {t:.4g} has noise {sd:.3g}: use finer nodes, a stochastic integrator"
+            _checks.refuse("nodes", f"spacing {spacing:.3g}", remedy)
+        kernel = torch.exp(-0.5 * ((nodes[:, None] - centre.T) / sd) ** 2)
+        density = kernel @ density * (spacing / (sd * (2 * torch.pi) ** 0.5))
+    lost = abs(float(density.sum()) * spacing - 1)
+    if lost > 1e-6:
+        covered = f"[{float(nodes[0]):.3g}, {float(nodes[-1]):.3g}]"
+        _checks.refuse("nodes", covered, f"{lost:.1e} of the mass is lost: widen or refine the nodes")
+    return density
