@@ -5,6 +5,7 @@ from scoredrift.mixtures import GaussianMixture, mixture_of_five
 from scoredrift.process import OrnsteinUhlenbeck
 from scoredrift.scores import ConstantField, FunctionScore, MixtureScore, ScoreError, SumScore
 from scoredrift.simulate import (
+    Ancestral,
     EulerMaruyama,
     ExponentialIntegrator,
     HeunFlow,
@@ -16,6 +17,7 @@ from scoredrift.simulate import (
 __version__ = "0.1.0"
 
 __all__ = [
+    "Ancestral",
     "ConstantField",
     "Estimate",
     "EulerMaruyama",

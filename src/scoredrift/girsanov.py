@@ -24,8 +24,7 @@ from scoredrift import _checks
 from scoredrift.estimates import Estimate
 from scoredrift.mixtures import GaussianMixture
 from scoredrift.process import OrnsteinUhlenbeck, TimeSampler, log_uniform_times
-from scoredrift.scores import Score
-from scoredrift.simulate import EulerMaruyama, ExponentialIntegrator, Step, VectorField, decreasing
+from scoredrift.simulate import Step, StochasticIntegrator, VectorField, decreasing
 
 
 def ideal_energy(
@@ -66,12 +65,12 @@ def ideal_energy(
 
 
 def held_energy(
-    learned: Score | VectorField,
-    exact: Score | VectorField,
+    learned: VectorField,
+    exact: VectorField,
     law: GaussianMixture,
     process: OrnsteinUhlenbeck,
     grid: Tensor,
-    integrator: EulerMaruyama | ExponentialIntegrator,
+    integrator: StochasticIntegrator,
     n: int,
     *,
     generator: torch.Generator,
@@ -93,7 +92,7 @@ def held_energy(
         law: q, the law of X_0.
         process: forward process.
         grid: decreasing times from T to t0, shape ``[K + 1]``.
-        integrator: Euler–Maruyama or exponential integrator.
+        integrator: a method for the reverse SDE.
         n: number of draws ≥ 2; each costs two score evaluations.
         generator: source of randomness, on the device of ``law``.
         times: sampler of t.
@@ -102,6 +101,7 @@ def held_energy(
         Estimate of the energy; half of it is in nats.
 
     >>> from scoredrift.scores import MixtureScore
+    >>> from scoredrift.simulate import EulerMaruyama
     >>> q = GaussianMixture(torch.ones(1), torch.zeros(1, 1), torch.ones(1))
     >>> ou = OrnsteinUhlenbeck()
     >>> s = MixtureScore(q, ou)
@@ -124,7 +124,7 @@ def held_energy(
     t, weight = t.to(law.dtype), weight.to(law.dtype)
     x = process.diffuse(law.sample(n, generator=generator), 0.0, t, generator=generator)
     x_held = process.diffuse(x, t, held_at, generator=generator)
-    used = integrator.held_drift(x, x_held, learned(x_held, held_at))
+    used = integrator.held_drift(x, t, x_held, held_at, learned(x_held, held_at))
     ideal = 0.5 * x + exact(x, t)
     return Estimate.from_samples(weight * (used - ideal).square().sum(1))
 
@@ -138,7 +138,7 @@ class Energy:
         error: e(x, t).
 
     >>> from scoredrift.scores import ConstantField
-    >>> from scoredrift.simulate import simulate
+    >>> from scoredrift.simulate import EulerMaruyama, simulate
     >>> energy = Energy(ConstantField(torch.tensor([0.5])))
     >>> grid = OrnsteinUhlenbeck(1.0, 3.0).uniform_grid(4)
     >>> g = torch.Generator().manual_seed(0)
@@ -177,7 +177,7 @@ class Martingale:
         error: e(x, t).
 
     >>> from scoredrift.scores import ConstantField
-    >>> from scoredrift.simulate import simulate
+    >>> from scoredrift.simulate import EulerMaruyama, simulate
     >>> m = Martingale(ConstantField(torch.tensor([1.0])))
     >>> grid = OrnsteinUhlenbeck(1.0, 3.0).uniform_grid(4)
     >>> g = torch.Generator().manual_seed(0)

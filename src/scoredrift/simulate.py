@@ -24,6 +24,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from scoredrift import _checks
+from scoredrift import process as ou
 from scoredrift.mixtures import GaussianMixture
 from scoredrift.process import OrnsteinUhlenbeck
 
@@ -31,10 +32,17 @@ VectorField = Callable[[Tensor, float | Tensor], Tensor]
 
 
 class Integrator(Protocol):
-    """One step of a numerical method from time t to t_next < t, and the drift it holds meanwhile."""
+    """A numerical method: one step from time t to t_next < t."""
 
     def step(self, score: VectorField, x: Tensor, t: float, t_next: float, noise: Tensor) -> Tensor:
         """State at ``t_next`` given x at ``t`` and standard Gaussian noise of the same shape."""
+
+
+class StochasticIntegrator(Integrator, Protocol):
+    """An integrator of the reverse SDE: a reverse process whose drift is held between grid times."""
+
+    def held_drift(self, x: Tensor, t: Tensor, x_held: Tensor, t_held: Tensor, score_held: Tensor) -> Tensor:
+        """Drift at x and t while the evaluation at x_held and t_held ≥ t is in force, ``[n, d]``."""
 
 
 @dataclass(frozen=True)
@@ -50,8 +58,8 @@ class EulerMaruyama:
         gap = t - t_next
         return x + (0.5 * x + score(x, t)) * gap + gap**0.5 * noise
 
-    def held_drift(self, x: Tensor, x_held: Tensor, score_held: Tensor) -> Tensor:
-        """Drift at x while the last evaluation, at x_held, is in force: ½ x_held + s_held."""
+    def held_drift(self, x: Tensor, t: Tensor, x_held: Tensor, t_held: Tensor, score_held: Tensor) -> Tensor:
+        """Drift ½ x_held + s_held, shape ``[n, d]``."""
         return 0.5 * x_held + score_held
 
 
@@ -72,9 +80,38 @@ class ExponentialIntegrator:
         growth, push = float(torch.exp(gap / 2)), float(2 * torch.expm1(gap / 2))
         return growth * x + push * score(x, t) + float(torch.expm1(gap).sqrt()) * noise
 
-    def held_drift(self, x: Tensor, x_held: Tensor, score_held: Tensor) -> Tensor:
-        """Drift at x while the last evaluation, at x_held, is in force: ½ x + s_held."""
+    def held_drift(self, x: Tensor, t: Tensor, x_held: Tensor, t_held: Tensor, score_held: Tensor) -> Tensor:
+        """Drift ½ x + s_held, shape ``[n, d]``."""
         return 0.5 * x + score_held
+
+
+@dataclass(frozen=True)
+class Ancestral:
+    """Ancestral (DDPM) step: the Ornstein–Uhlenbeck bridge to the predicted datum; weak order 1.
+
+    The denoiser m = E[X_0 | X_t = Y] = (Y + v(t) s)/a(t) is held over the step, and Y' is drawn from
+    the bridge X_{t'} given X_0 = m, X_t = Y, with Δ = t − t':
+
+        mean  [a(t') v(Δ) m + a(Δ) v(t') Y] / v(t),      variance  v(t') v(Δ) / v(t).
+
+    >>> Ancestral().step(lambda x, t: -x, torch.ones(1, 1), 1.0, 0.5, torch.zeros(1, 1))
+    tensor([[0.7788]])
+    """
+
+    def step(self, score: VectorField, x: Tensor, t: float, t_next: float, noise: Tensor) -> Tensor:
+        """State after the step, shape ``[n, d]``."""
+        a, v = float(ou.scale(t)), float(ou.variance(t))
+        a_next, v_next = float(ou.scale(t_next)), float(ou.variance(t_next))
+        a_gap, v_gap = float(ou.scale(t - t_next)), float(ou.variance(t - t_next))
+        datum = (x + v * score(x, t)) / a
+        mean = (a_next * v_gap * datum + a_gap * v_next * x) / v
+        return mean + (v_next * v_gap / v) ** 0.5 * noise
+
+    def held_drift(self, x: Tensor, t: Tensor, x_held: Tensor, t_held: Tensor, score_held: Tensor) -> Tensor:
+        """Drift ½ x + (a(t) m_held − x)/v(t), shape ``[n, d]``."""
+        t, t_held = t[:, None], t_held[:, None]
+        datum = (x_held + ou.variance(t_held) * score_held) / ou.scale(t_held)
+        return 0.5 * x + (ou.scale(t) * datum - x) / ou.variance(t)
 
 
 @dataclass(frozen=True)
@@ -276,7 +313,9 @@ def evolve_density(
     """
     _checks.points("nodes", nodes[:, None], 1)
     _checks.points("density", density[:, None], 1, like=nodes)
-    spacing = float(nodes[1] - nodes[0])
+    spacing = float(nodes[-1] - nodes[0]) / (len(nodes) - 1)
+    if bool(((nodes.diff() - spacing).abs() > 1e-9).any()):
+        _checks.refuse("nodes", "unequal spacing", "use torch.linspace(low, high, m, dtype=torch.float64)")
     y = nodes[:, None]
     times = decreasing(grid)
     for t, t_next in pairwise(times):
@@ -286,7 +325,8 @@ def evolve_density(
         if sd < spacing:
             remedy = f"the step at t = {t:.4g} has noise {sd:.3g}: use finer nodes, a stochastic integrator"
             _checks.refuse("nodes", f"spacing {spacing:.3g}", remedy)
-        kernel = torch.exp(-0.5 * ((nodes[:, None] - centre.T) / sd) ** 2)
+        # Cut at e^{−100}: smaller terms are subnormal numbers, which are slow and count for nothing.
+        kernel = torch.exp((-0.5 * ((nodes[:, None] - centre.T) / sd) ** 2).clamp(min=-100))
         density = kernel @ density * (spacing / (sd * (2 * torch.pi) ** 0.5))
     lost = abs(float(density.sum()) * spacing - 1)
     if lost > 1e-6:
