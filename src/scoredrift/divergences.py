@@ -48,6 +48,34 @@ def kl(p: Law, q: Law, n: int, *, generator: torch.Generator) -> Estimate:
     return Estimate.from_samples(p.log_density(x) - q.log_density(x))
 
 
+def kl_close(p: Law, q: Law, n: int, *, generator: torch.Generator) -> Estimate:
+    """KL(P‖Q) = E_P[log(p/q) − 1 + q/p] by Monte Carlo, for laws that lie close together.
+
+    The added term has mean zero, and the integrand is never negative and of second order in
+    q/p − 1, so the relative error stays bounded as Q → P, where that of ``kl`` explodes.
+    It needs E_P[(q/p)²] < ∞: Q must not have much heavier tails than P.
+
+    Args:
+        p, q: laws with densities, Q absolutely continuous with respect to P; P is sampled.
+        n: number of draws ≥ 2.
+        generator: source of randomness, on the device of ``p``.
+
+    Returns:
+        Estimate in nats.
+
+    >>> from scoredrift.mixtures import GaussianMixture
+    >>> one, zero = torch.ones(1, dtype=torch.float64), torch.zeros(1, 1, dtype=torch.float64)
+    >>> p, q = GaussianMixture(one, zero, one), GaussianMixture(one, zero + 0.01, one)
+    >>> estimate = kl_close(p, q, 10_000, generator=torch.Generator().manual_seed(0))
+    >>> abs(estimate.value / 0.5e-4 - 1) < 0.1
+    True
+    """
+    _checks.count("n", n, least=2)
+    x = p.sample(n, generator=generator)
+    gap = q.log_density(x) - p.log_density(x)
+    return Estimate.from_samples(torch.expm1(gap) - gap)
+
+
 def kl_on_nodes(p: Tensor, q: Tensor, nodes: Tensor) -> float:
     """KL(P‖Q) of two densities on equally spaced nodes in one dimension (trapezoidal rule).
 

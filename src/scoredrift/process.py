@@ -121,7 +121,7 @@ class OrnsteinUhlenbeck:
         return scale(gap) * x + variance(gap).sqrt() * noise
 
     def uniform_grid(self, steps: int) -> Tensor:
-        """Times T = t_0 > t_1 > … > t_K = t0 at equal distances, in the order of generation.
+        """K + 1 times from T down to t0 at equal distances, in the order of generation.
 
         Args:
             steps: number of steps K ≥ 1.
@@ -136,7 +136,7 @@ class OrnsteinUhlenbeck:
         return torch.linspace(self.t_max, self.t_min, steps + 1, dtype=torch.float64)
 
     def geometric_grid(self, steps: int) -> Tensor:
-        """Times from T to t0 in equal ratios: small steps where the score is steep.
+        """K + 1 times from T down to t0 in equal ratios: small steps where the score is steep.
 
         Args:
             steps: number of steps K ≥ 1.

@@ -21,7 +21,7 @@ from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from scoredrift import _checks
 from scoredrift import process as ou

@@ -1,0 +1,44 @@
+# make book and make test do everything on a machine with Python ≥ 3.11 and make.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: book test notebooks lint format address clean help
+
+help:  ## say what there is
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/'
+
+book: $(READY)  ## execute the chapters and render the book into _build/html
+	$(BIN)/python tools/book.py html
+
+test: book lint  ## check every formula, every cell and every page
+	$(BIN)/python -m pytest
+
+notebooks: $(READY)  ## execute the chapters and write the notebook beside each source
+	$(BIN)/python tools/book.py notebooks
+
+lint: $(READY)  ## style and types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: $(READY)  ## put the code in form
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+address: $(READY)  ## write the repository address from _config.yml wherever it is needed
+	$(BIN)/python tools/book.py address
+	$(BIN)/python tools/book.py notebooks
+
+clean:  ## remove what was built, and the environment
+	rm -rf _build dist $(VENV)
+
+# The versions in constraints.txt are exact; torch goes first, so that nothing pulls another build.
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "scoredrift needs Python 3.11 or newer; try: make PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[book,test,dev]"
+	touch $(READY)

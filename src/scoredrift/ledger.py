@@ -1,0 +1,278 @@
+"""The claims ledger: what was claimed, what was computed, and a verdict that nobody types.
+
+A chapter ends an argument with a check, for example
+
+    at_most("C1", "KL ≤ ½ ε̂²", kl_estimate, 0.5 * energy, seed=0, scale="quick")
+
+which compares numbers, shows the outcome under the cell, and leaves the same outcome in the
+notebook file, in the metadata of the output. The book collects these records into its ledger page.
+
+A difference counts when it exceeds five standard errors (plus a stated tolerance):
+
+    value ≤ bound   holds where value − bound ≤ 0, fails where it exceeds 5 s.e., else undecided;
+    value = bound   holds where |value − bound| ≤ 5 s.e. + tolerance, else fails.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import math
+import tomllib
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
+from importlib.resources import files
+from typing import Any
+
+from scoredrift import _checks
+from scoredrift.estimates import Estimate, as_estimate
+
+RECORD = "scoredrift-check"  # key of the output metadata
+SIGMAS = 5.0
+NOT_EXAMINED, UNKNOWN = "not yet examined", "unknown"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A claim of the source paper (C…), a figure of it (F…), or a result of this book (O…).
+
+    Args:
+        id: name in the ledger.
+        title: a few words.
+        statement: what is claimed.
+        source: where it stands.
+        known: how well the statement itself is known, or "unknown".
+        chapter: chapter that examines it.
+    """
+
+    id: str
+    title: str
+    statement: str
+    source: str
+    known: str
+    chapter: str
+
+
+@dataclass(frozen=True)
+class Check:
+    """Outcome of one comparison: numbers, and the verdict that follows from them.
+
+    Made by ``at_most``, ``at_least``, ``equal`` and ``measured``.
+    """
+
+    claim: str
+    statement: str
+    relation: str
+    verdict: str
+    value: float
+    stderr: float
+    bound: float | None
+    bound_stderr: float | None
+    seed: int | None
+    scale: str
+    correction: bool
+    chapter: str = ""
+
+    @property
+    def holds(self) -> bool:
+        """Whether the comparison came out as stated."""
+        return self.verdict == "holds"
+
+    def __str__(self) -> str:
+        shown = str(Estimate(self.value, self.stderr))
+        if self.bound is not None:
+            shown += f" {self.relation} {Estimate(self.bound, self.bound_stderr or 0.0)}"
+        return f"{self.claim} {self.verdict}: {self.statement} [{shown}]"
+
+    def _repr_mimebundle_(self, **_: Any) -> tuple[dict[str, str], dict[str, Any]]:
+        mark = {"holds": "✓", "fails": "✗", "undecided": "?", "measured": "•"}[self.verdict]
+        text = html.escape(str(self).partition(": ")[2])
+        body = (
+            f'<div class="check check-{self.verdict}">{mark} <b>{self.claim}</b> {self.verdict}: {text}</div>'
+        )
+        return {"text/plain": str(self), "text/html": body}, {RECORD: _rounded(self)}
+
+
+def at_most(
+    claim: str,
+    statement: str,
+    value: float | Estimate,
+    bound: float | Estimate,
+    *,
+    seed: int | None,
+    scale: str,
+    correction: bool = False,
+) -> Check:
+    """Record whether value ≤ bound.
+
+    Args:
+        claim: id in the ledger.
+        statement: the inequality in words or symbols.
+        value, bound: numbers, or estimates with standard errors.
+        seed: seed of the run, or None where no randomness is involved.
+        scale: scale of the run, e.g. "quick".
+        correction: True where a corrected statement is checked instead of the claim itself.
+
+    Returns:
+        Check whose verdict is holds, fails or undecided.
+
+    >>> print(at_most("C1", "KL ≤ ½ ε̂²", Estimate(0.90, 0.01), 1.0, seed=0, scale="quick"))
+    C1 holds: KL ≤ ½ ε̂² [0.900 ± 0.010 ≤ 1]
+    """
+    gap = as_estimate(value) - as_estimate(bound)
+    verdict = "holds" if gap.value <= 0 else "fails" if gap.value > SIGMAS * gap.stderr else "undecided"
+    return _check(claim, statement, "≤", verdict, value, bound, seed, scale, correction)
+
+
+def at_least(
+    claim: str,
+    statement: str,
+    value: float | Estimate,
+    bound: float | Estimate,
+    *,
+    seed: int | None,
+    scale: str,
+    correction: bool = False,
+) -> Check:
+    """Record whether value ≥ bound; arguments as for ``at_most``.
+
+    >>> at_least("C5", "I ≥ ⅛ η ε²", 0.05, 0.06, seed=None, scale="exact").verdict
+    'fails'
+    """
+    gap = as_estimate(bound) - as_estimate(value)
+    verdict = "holds" if gap.value <= 0 else "fails" if gap.value > SIGMAS * gap.stderr else "undecided"
+    return _check(claim, statement, "≥", verdict, value, bound, seed, scale, correction)
+
+
+def equal(
+    claim: str,
+    statement: str,
+    value: float | Estimate,
+    bound: float | Estimate,
+    *,
+    seed: int | None,
+    scale: str,
+    correction: bool = False,
+    tolerance: float = 0.0,
+) -> Check:
+    """Record whether value = bound; arguments as for ``at_most``.
+
+    Args:
+        tolerance: known size of what the statement neglects, e.g. a discretisation error.
+
+    >>> equal("C7", "χ²(q‖p) = (1−α)² D", 0.25, 0.25, seed=None, scale="exact").verdict
+    'holds'
+    """
+    gap = as_estimate(value) - as_estimate(bound)
+    verdict = "holds" if abs(gap.value) <= SIGMAS * gap.stderr + tolerance else "fails"
+    return _check(claim, statement, "=", verdict, value, bound, seed, scale, correction)
+
+
+def measured(claim: str, statement: str, value: float | Estimate, *, seed: int | None, scale: str) -> Check:
+    """Record a measurement that has nothing to be compared with; arguments as for ``at_most``.
+
+    >>> measured("C16", "η̂ on CIFAR-10", Estimate(0.3, 0.01), seed=0, scale="quick").verdict
+    'measured'
+    """
+    return _check(claim, statement, "", "measured", value, None, seed, scale, False)
+
+
+def _check(
+    claim: str,
+    statement: str,
+    relation: str,
+    verdict: str,
+    value: float | Estimate,
+    bound: float | Estimate | None,
+    seed: int | None,
+    scale: str,
+    correction: bool,
+) -> Check:
+    known = {c.id for c in claims()}
+    if claim not in known:
+        _checks.refuse("claim", repr(claim), f"use one of {', '.join(sorted(known))} (claims.toml)")
+    left = as_estimate(value)
+    right = None if bound is None else as_estimate(bound)
+    for name, side in (("value", left), ("bound", right)):
+        if side is not None and not (math.isfinite(side.value) and math.isfinite(side.stderr)):
+            _checks.refuse(name, side.value, "a check compares finite numbers with finite errors")
+    return Check(
+        claim, statement, relation, verdict, left.value, left.stderr,
+        None if right is None else right.value, None if right is None else right.stderr,
+        seed, scale, correction,
+    )  # fmt: skip
+
+
+def _rounded(check: Check) -> dict[str, Any]:
+    """The record that is stored: six digits, so that machines agree on it."""
+    return {k: float(f"{v:.6g}") if isinstance(v, float) else v for k, v in asdict(check).items()}
+
+
+def claims() -> list[Claim]:
+    """Every claim the book has to examine, in the order of the ledger.
+
+    >>> claims()[0].id
+    'C1'
+    """
+    text = files("scoredrift").joinpath("claims.toml").read_text(encoding="utf-8")
+    return [Claim(**entry) for entry in tomllib.loads(text)["claim"]]
+
+
+def collect(notebook: dict[str, Any], chapter: str) -> list[Check]:
+    """Checks that an executed notebook recorded.
+
+    Args:
+        notebook: parsed notebook file (nbformat 4).
+        chapter: name under which they enter the ledger.
+
+    >>> data, metadata = at_most("C1", "1 ≤ 2", 1, 2, seed=0, scale="exact")._repr_mimebundle_()
+    >>> output = {"data": data, "metadata": metadata}
+    >>> collect({"cells": [{"cell_type": "code", "outputs": [output]}]}, "demo")[0].chapter
+    'demo'
+    """
+    found = []
+    for cell in notebook["cells"]:
+        for output in cell.get("outputs", []):
+            record = output.get("metadata", {}).get(RECORD)
+            if record is not None:
+                found.append(replace(Check(**record), chapter=chapter))
+    return found
+
+
+def verdict(claim: Claim, checks: Iterable[Check]) -> str:
+    """Verdict on a claim, from its checks alone.
+
+    >>> first = claims()[0]
+    >>> verdict(first, [])
+    'not yet examined'
+    >>> fails = at_most("C1", "as stated", 2, 1, seed=0, scale="exact")
+    >>> mended = at_most("C1", "as corrected", 1, 2, seed=0, scale="exact", correction=True)
+    >>> verdict(first, [fails]), verdict(first, [fails, mended])
+    ('fails as stated', 'holds with correction')
+    """
+    own = [c for c in checks if c.claim == claim.id]
+    stated = [c.verdict for c in own if not c.correction and c.verdict != "measured"]
+    mended = [c.verdict for c in own if c.correction]
+    if not own:
+        return UNKNOWN if claim.known == UNKNOWN else NOT_EXAMINED
+    if "fails" in stated:
+        return "holds with correction" if mended and set(mended) == {"holds"} else "fails as stated"
+    if "fails" in mended or "undecided" in stated + mended:
+        return "undecided"
+    if stated:
+        return "holds"
+    return "holds with correction" if mended else "measured"
+
+
+def as_json(checks: Iterable[Check]) -> str:
+    """The whole ledger as JSON: claims in order, each with its verdict and its checks."""
+    own = list(checks)
+    rows = [
+        {
+            **asdict(claim),
+            "verdict": verdict(claim, own),
+            "checks": [_rounded(c) for c in own if c.claim == claim.id],
+        }
+        for claim in claims()
+    ]
+    return json.dumps(rows, indent=1, ensure_ascii=False) + "\n"

@@ -1,0 +1,56 @@
+"""What a chapter needs beside the mathematics: its scale, and numbers handed to the prose."""
+
+from __future__ import annotations
+
+import os
+from typing import TypeVar
+
+from scoredrift import _checks
+from scoredrift.estimates import Estimate
+
+T = TypeVar("T")
+SCALES = ("quick", "medium", "paper")
+
+
+def current_scale() -> str:
+    """Scale of the run, from the environment variable SCALE: quick (default), medium or paper.
+
+    >>> current_scale() in SCALES
+    True
+    """
+    name = os.environ.get("SCALE", "quick")
+    if name not in SCALES:
+        _checks.refuse("SCALE", repr(name), f"set it to one of {', '.join(SCALES)}")
+    return name
+
+
+def by_scale(*, quick: T, medium: T, paper: T) -> T:
+    """The setting that belongs to the scale of the run.
+
+    >>> by_scale(quick=1_000, medium=10_000, paper=100_000) >= 1_000
+    True
+    """
+    return {"quick": quick, "medium": medium, "paper": paper}[current_scale()]
+
+
+def quote(name: str, value: float | str | Estimate) -> None:
+    """Hand a number to the prose: the text of the page refers to it as {glue:text}`name`.
+
+    Nothing is shown under the cell. The record is the one that myst-nb's ``glue`` writes, so
+    that a chapter needs no part of the book's tool chain to run.
+
+    Args:
+        name: key, unique within the chapter.
+        value: number, estimate or text; floats are shown with three digits.
+
+    >>> quote("speed", 2.0)  # doctest: +SKIP
+    """
+    from IPython.display import display
+
+    text = f"{value:.3g}" if isinstance(value, float) else str(value)
+    prefix = "application/papermill.record/"
+    display(
+        {f"{prefix}text/plain": text},
+        raw=True,
+        metadata={"scrapbook": {"name": name, "mime_prefix": prefix}},
+    )

@@ -1,0 +1,134 @@
+"""Pictures: every function takes an Axes and a result, and draws nothing that was not computed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import torch
+from cycler import cycler
+from matplotlib.axes import Axes
+from torch import Tensor
+
+from scoredrift.estimates import Estimate
+from scoredrift.simulate import VectorField
+
+# Okabe and Ito's palette, which colour-blind readers can tell apart (without its yellow, which
+# nobody can see on white).
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
+
+
+def use_style() -> None:
+    """Set the look of the book's figures: opaque white ground, legible in light and dark pages.
+
+    >>> use_style()
+    >>> mpl.rcParams["axes.spines.top"]
+    False
+    """
+    mpl.rcParams.update(
+        {
+            "axes.axisbelow": True,
+            "axes.grid": True,
+            "axes.prop_cycle": cycler(color=COLOURS),
+            "axes.spines.right": False,
+            "axes.spines.top": False,
+            "axes.titlesize": "medium",
+            "figure.constrained_layout.use": True,
+            "figure.dpi": 110,
+            "figure.facecolor": "white",
+            "figure.figsize": (7.2, 3.6),
+            "font.size": 10.5,
+            "grid.color": "#dddddd",
+            "grid.linewidth": 0.6,
+            "image.cmap": "cividis",
+            "legend.frameon": False,
+            "lines.linewidth": 1.8,
+            "savefig.facecolor": "white",
+        }
+    )
+
+
+def density_map(ax: Axes, times: Tensor, nodes: Tensor, density: Tensor) -> None:
+    """Density of a one-dimensional law over time, as shades; brightness is density^½ at each time.
+
+    Args:
+        ax: where to draw.
+        times: shape ``[m]``.
+        nodes: positions, shape ``[k]``.
+        density: shape ``[m, k]``.
+
+    >>> import matplotlib.pyplot as plt
+    >>> ax = plt.figure().gca()
+    >>> density_map(ax, torch.linspace(0, 1, 3), torch.linspace(-1, 1, 5), torch.ones(3, 5))
+    >>> ax.get_xlabel()
+    'time $t$'
+    """
+    shades = (density / density.amax(1, keepdim=True)).sqrt()
+    ax.pcolormesh(times.numpy(), nodes.numpy(), shades.T.numpy(), shading="gouraud", rasterized=True)
+    ax.set(xlabel="time $t$", ylabel="position $x$")
+    ax.grid(visible=False)
+
+
+def score_field(ax: Axes, score: VectorField, t: float, *, reach: float, arrows: int = 17) -> None:
+    """Arrows of a two-dimensional score at time t on the square [−reach, reach]².
+
+    Arrow lengths are compressed to ‖s‖^½, so that weak fields stay visible.
+
+    >>> import matplotlib.pyplot as plt
+    >>> ax = plt.figure().gca()
+    >>> score_field(ax, lambda x, t: -x, 1.0, reach=2.0)
+    >>> ax.get_aspect()
+    1.0
+    """
+    side = torch.linspace(-reach, reach, arrows, dtype=torch.float64)
+    x, y = torch.meshgrid(side, side, indexing="xy")
+    field = score(torch.stack([x.flatten(), y.flatten()], dim=1), t)
+    field = field / field.norm(dim=1, keepdim=True).clamp(min=1e-12).sqrt()
+    u, v = field[:, 0].reshape(x.shape), field[:, 1].reshape(x.shape)
+    ax.quiver(x.numpy(), y.numpy(), u.numpy(), v.numpy(), color="white", width=0.005, alpha=0.9)
+    ax.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
+    ax.grid(visible=False)
+
+
+def convergence(
+    ax: Axes, steps: Sequence[int], values: Sequence[float | Estimate], label: str, **style: Any
+) -> None:
+    """Divergence against the number of steps, both logarithmic, with 5 s.e. bars where there are any.
+
+    >>> import matplotlib.pyplot as plt
+    >>> ax = plt.figure().gca()
+    >>> convergence(ax, [8, 16], [Estimate(0.1, 0.01), 0.05], "path")
+    >>> ax.get_xscale()
+    'log'
+    """
+    estimates = [v if isinstance(v, Estimate) else Estimate(v) for v in values]
+    middle = np.array([e.value for e in estimates])
+    error = 5 * np.array([e.stderr for e in estimates])
+    ax.errorbar(np.array(steps), middle, yerr=error, label=label, capsize=2, **style)
+    ax.set(xscale="log", yscale="log", xlabel="number of steps $K$", ylabel="divergence (nats)")
+    ax.set_xticks(list(steps), [str(k) for k in steps])
+    ax.minorticks_off()
+
+
+def bars(ax: Axes, amounts: Mapping[str, Estimate], *, unit: str) -> None:
+    """Horizontal bars on a logarithmic axis, with 5 s.e. bars and the numbers written out.
+
+    >>> import matplotlib.pyplot as plt
+    >>> ax = plt.figure().gca()
+    >>> bars(ax, {"score": Estimate(0.9, 0.01), "start": Estimate(0.02, 0.001)}, unit="nats")
+    >>> [t.get_text() for t in ax.get_yticklabels()]
+    ['score', 'start']
+    """
+    places = np.arange(len(amounts))
+    values = np.array([e.value for e in amounts.values()])
+    errors = 5 * np.array([e.stderr for e in amounts.values()])
+    ax.barh(places, values, color=[COLOURS[k % len(COLOURS)] for k in places], height=0.62)
+    ax.errorbar(values, places, xerr=errors, fmt="none", color="black", capsize=3)
+    for place, amount in zip(places, amounts.values(), strict=True):
+        ax.annotate(f" {amount}", ((amount.value + 5 * amount.stderr) * 1.1, place), va="center")
+    ax.set_yticks(places, list(amounts))
+    ax.set(xscale="log", xlabel=f"divergence ({unit})", xlim=(values.min() / 3, values.max() * 12))
+    ax.invert_yaxis()
+    ax.grid(visible=False, axis="y")
