@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import re
 import shutil
 import subprocess
 import sys
@@ -72,13 +73,11 @@ def address(root: Path) -> dict[str, str]:
     }
     wanted = {}
     for name, (marker, line) in lines.items():
-        head, found, tail = (root / name).read_text().partition(marker + "\n")
-        if not found:
+        old = (root / name).read_text()
+        block = re.search(re.escape(marker) + r"\n(.+\n)*", old)  # up to the next empty line
+        if block is None:
             raise ValueError(f"{name}: the line {marker!r}, under which the address is written, is missing")
-        kept = tail[tail.index("\n") :] if tail.strip() and not tail.startswith("\n") else tail
-        wanted[name] = (
-            head + found + (line if url else "") + kept.removeprefix("\n" if kept is not tail else "")
-        )
+        wanted[name] = old[: block.start()] + f"{marker}\n{line if url else ''}" + old[block.end() :]
     return wanted
 
 

@@ -214,7 +214,7 @@ def quoted_numbers(cells: list[NotebookNode]) -> dict[str, str]:
     for cell in cells:
         for output in cell.outputs:
             name = output.get("metadata", {}).get("scrapbook", {}).get("name")
-            if name is not None:
+            if name is not None and RECORD in output["data"]:
                 found[name] = output["data"][RECORD]
     return found
 

@@ -1,7 +1,7 @@
 """Sphinx directive {ledger}: the claims ledger, from what the executed chapters recorded.
 
-The records lie in the outputs of the executed notebooks. They are read when the page is written,
-after every chapter has run, and are also left beside the page as ledger.json.
+myst-nb keeps the named outputs of each executed chapter, and our records with them. They are read
+when the page is written, after every chapter has run, and are also left beside it as ledger.json.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ def recorded(app: Sphinx) -> list[ledger.Check]:
     executed = Path(app.outdir).parent / "jupyter_execute"
     checks = []
     for name in sorted(app.env.found_docs):
-        notebook = executed / f"{name}.ipynb"
-        if notebook.exists():
-            checks += ledger.collect(json.loads(notebook.read_text(encoding="utf-8")), name)
+        kept = executed / f"{name}.glue.json"
+        if kept.exists():
+            checks += ledger.collect(json.loads(kept.read_text(encoding="utf-8")).values(), name)
     return checks
 
 
@@ -61,7 +61,10 @@ def _claim(app: Sphinx, docname: str, claim: ledger.Claim, checks: list[ledger.C
     head += nodes.Text(" ")
     head += nodes.inline("", verdict, classes=["verdict"])
     box += head
-    box += nodes.paragraph("", claim.statement, classes=["claim-statement"])
+    statement = nodes.paragraph(classes=["claim-statement"])
+    for k, part in enumerate(claim.statement.split("$")):  # words and formulas take turns
+        statement += nodes.math(part, part) if k % 2 else nodes.Text(part)
+    box += statement
     origin = f"{claim.source}; statement {claim.known}" if claim.known != "ours" else claim.source
     box += nodes.paragraph("", f"{origin}. Chapter: {claim.chapter}.", classes=["claim-source"])
     rows = nodes.bullet_list(classes=["claim-checks"])

@@ -1,4 +1,4 @@
-"""Downloads and launch buttons of the chapters.
+"""Downloads, launch buttons and scripts of the chapters.
 
 The download button gives the reader's notebook, the one committed beside the source; the theme
 would offer the notebook that Sphinx executed, with raw directives in its text. Launch buttons need
@@ -32,6 +32,11 @@ def offer(app: Sphinx, page: str, template: str, context: dict[str, Any], doctre
         context["ipynb_source"] = f"{page}.ipynb"
 
 
+def without_thebe(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: object) -> None:
+    """Drop the scripts of thebe, which Jupyter Book always adds (twice), and which the book does not use."""
+    context["script_files"] = [s for s in context["script_files"] if "thebe" not in str(s).lower()]
+
+
 def copy(app: Sphinx, exception: Exception | None) -> None:
     """Put the notebooks where the download buttons point."""
     if exception is None and app.builder.format == "html":
@@ -44,5 +49,6 @@ def setup(app: Sphinx) -> dict[str, bool]:
     """Register the handlers, before the theme builds its buttons (its priority is 501)."""
     app.connect("config-inited", without_address)
     app.connect("html-page-context", offer, priority=400)
+    app.connect("html-page-context", without_thebe)
     app.connect("build-finished", copy)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

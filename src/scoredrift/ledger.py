@@ -19,7 +19,7 @@ import html
 import json
 import math
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from importlib.resources import files
 from typing import Any
@@ -90,7 +90,10 @@ class Check:
         body = (
             f'<div class="check check-{self.verdict}">{mark} <b>{self.claim}</b> {self.verdict}: {text}</div>'
         )
-        return {"text/plain": str(self), "text/html": body}, {RECORD: _rounded(self)}
+        # myst-nb keeps outputs that carry a scrapbook name, and with them the record.
+        name = f"{self.claim}: {self.statement}"
+        metadata = {RECORD: _rounded(self), "scrapbook": {"name": name, "mime_prefix": ""}}
+        return {"text/plain": str(self), "text/html": body}, metadata
 
 
 def at_most(
@@ -218,25 +221,19 @@ def claims() -> list[Claim]:
     return [Claim(**entry) for entry in tomllib.loads(text)["claim"]]
 
 
-def collect(notebook: dict[str, Any], chapter: str) -> list[Check]:
-    """Checks that an executed notebook recorded.
+def collect(outputs: Iterable[Mapping[str, Any]], chapter: str) -> list[Check]:
+    """Checks among the outputs of an executed notebook.
 
     Args:
-        notebook: parsed notebook file (nbformat 4).
+        outputs: outputs of code cells (nbformat 4).
         chapter: name under which they enter the ledger.
 
     >>> data, metadata = at_most("C1", "1 ≤ 2", 1, 2, seed=0, scale="exact")._repr_mimebundle_()
-    >>> output = {"data": data, "metadata": metadata}
-    >>> collect({"cells": [{"cell_type": "code", "outputs": [output]}]}, "demo")[0].chapter
+    >>> collect([{"data": data, "metadata": metadata}], "demo")[0].chapter
     'demo'
     """
-    found = []
-    for cell in notebook["cells"]:
-        for output in cell.get("outputs", []):
-            record = output.get("metadata", {}).get(RECORD)
-            if record is not None:
-                found.append(replace(Check(**record), chapter=chapter))
-    return found
+    records = (output.get("metadata", {}).get(RECORD) for output in outputs)
+    return [replace(Check(**record), chapter=chapter) for record in records if record is not None]
 
 
 def verdict(claim: Claim, checks: Iterable[Check]) -> str:
