@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from numbers import Real
 from typing import Any, NoReturn
 
 import torch
@@ -36,10 +37,9 @@ def number(
     name: str, value: float, *, low: float = -math.inf, high: float = math.inf, open_low: bool = False
 ) -> float:
     """Return ``value`` as a float if it is finite and lies between ``low`` and ``high``."""
-    try:
-        result = float(value)
-    except (TypeError, ValueError):
+    if isinstance(value, bool) or not isinstance(value, Real):
         refuse(name, repr(value), "pass a real number")
+    result = float(value)
     inside = (result > low if open_low else result >= low) and result <= high
     if not (math.isfinite(result) and inside):
         refuse(name, value, f"pass a finite number in {'(' if open_low else '['}{low}, {high}]")
@@ -86,10 +86,41 @@ def times(name: str, t: float | Tensor, x: Tensor, low: float, high: float) -> T
     return value
 
 
-def generator_on(generator: Any, device: torch.device) -> torch.Generator:
-    """Return ``generator`` if it is a ``torch.Generator`` on ``device``."""
+def vectors(name: str, value: Tensor, x: Tensor) -> Tensor:
+    """Return ``value`` if it holds one vector for each of the points ``x``."""
+    if value.shape != x.shape:
+        refuse(f"{name}.shape", list(value.shape), f"return one vector for each point, {list(x.shape)}")
+    return value
+
+
+def spacing(name: str, nodes: Any) -> float:
+    """Return the distance of ``nodes`` if they are two or more, increasing and equally spaced."""
+    remedy = "use torch.linspace(low, high, m, dtype=torch.float64) with m ≥ 2"
+    floating(name, nodes)
+    if nodes.ndim != 1 or nodes.numel() < 2:
+        refuse(f"{name}.shape", list(nodes.shape), remedy)
+    distance = float(nodes[-1] - nodes[0]) / (nodes.numel() - 1)
+    rounding = 8 * torch.finfo(nodes.dtype).eps * float(nodes.abs().max())
+    if not distance > 0 or bool(((nodes.diff() - distance).abs() > rounding).any()):
+        refuse(name, "unequal spacing or not increasing", remedy)
+    return distance
+
+
+def density(name: str, values: Any, nodes: Tensor) -> Tensor:
+    """Return ``values`` if they are a density on ``nodes``: one number ≥ 0 for each."""
+    floating(name, values)
+    if values.shape != nodes.shape:
+        refuse(f"{name}.shape", list(values.shape), f"pass one value for each node, {list(nodes.shape)}")
+    points(name, values[:, None], 1, like=nodes)
+    if not bool((values >= 0).all()):
+        refuse(name, float(values.min()), "densities are ≥ 0")
+    return values
+
+
+def generator_on(generator: Any, device: torch.device | None = None) -> torch.Generator:
+    """Return ``generator`` if it is a ``torch.Generator``, on ``device`` where one is given."""
     if not isinstance(generator, torch.Generator):
         refuse("generator", repr(generator), "pass torch.Generator(device).manual_seed(seed)")
-    if generator.device.type != device.type:
+    if device is not None and generator.device.type != device.type:
         refuse("generator.device", generator.device, f"make it on {device}, where the model is")
     return generator

@@ -82,6 +82,9 @@ class Estimate:
     def __sub__(self, other: float | Estimate) -> Estimate:
         return self + (-as_estimate(other))
 
+    def __rsub__(self, other: float | Estimate) -> Estimate:
+        return -self + other
+
     def __str__(self) -> str:
         if self.stderr == 0 or not math.isfinite(self.stderr):
             return f"{self.value:.4g}"
@@ -96,5 +99,9 @@ class Estimate:
 
 
 def as_estimate(value: float | Estimate) -> Estimate:
-    """An exact number as an estimate without error."""
+    """An exact number as an estimate without error.
+
+    >>> as_estimate(2)
+    Estimate(value=2.0, stderr=0.0)
+    """
     return value if isinstance(value, Estimate) else Estimate(float(value))

@@ -61,7 +61,8 @@ def ideal_energy(
     tau, weight = times(process, n, generator=generator)
     tau, weight = tau.to(law.dtype), weight.to(law.dtype)
     x = process.diffuse(law.sample(n, generator=generator), 0.0, tau, generator=generator)
-    return Estimate.from_samples(weight * error(x, tau).square().sum(1))
+    value = _checks.vectors("error(x, t)", error(x, tau), x)
+    return Estimate.from_samples(weight * value.square().sum(1))
 
 
 def held_energy(
@@ -113,6 +114,9 @@ def held_energy(
     True
     """
     _checks.count("n", n, least=2)
+    if not hasattr(integrator, "held_drift"):
+        remedy = "pass a method for the reverse SDE, with a held_drift: EulerMaruyama(), Ancestral()"
+        _checks.refuse("integrator", type(integrator).__name__, remedy)
     ends = decreasing(grid)
     if not (abs(ends[0] - process.t_max) < 1e-6 and abs(ends[-1] - process.t_min) < 1e-6):
         wanted = f"run it from T = {process.t_max} to t0 = {process.t_min}"
@@ -124,8 +128,9 @@ def held_energy(
     t, weight = t.to(law.dtype), weight.to(law.dtype)
     x = process.diffuse(law.sample(n, generator=generator), 0.0, t, generator=generator)
     x_held = process.diffuse(x, t, held_at, generator=generator)
-    used = integrator.held_drift(x, t, x_held, held_at, learned(x_held, held_at))
-    ideal = 0.5 * x + exact(x, t)
+    score_held = _checks.vectors("learned(x, t)", learned(x_held, held_at), x)
+    used = integrator.held_drift(x, t, x_held, held_at, score_held)
+    ideal = 0.5 * x + _checks.vectors("exact(x, t)", exact(x, t), x)
     return Estimate.from_samples(weight * (used - ideal).square().sum(1))
 
 

@@ -231,6 +231,10 @@ class Posterior:
         precision: r_k / w_k², ``[n, K]``.
         distance: ‖x − m_k‖² / w_k², ``[n, K]``.
         pull: Σ_k (r_k / w_k²) m_k, ``[n, d]``.
+
+    >>> standard = GaussianMixture(torch.ones(1), torch.zeros(1, 2), torch.ones(1))
+    >>> standard.posterior(torch.tensor([[1.0, -2.0]])).score_divergence()
+    tensor([-2.])
     """
 
     x: Tensor

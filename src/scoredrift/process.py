@@ -155,7 +155,12 @@ class OrnsteinUhlenbeck:
 
 
 class RandomTimes(NamedTuple):
-    """Times τ with the weights that turn means into integrals: E[w(τ) f(τ)] = ∫_{t0}^{T} f dt."""
+    """Times τ with the weights that turn means into integrals: E[w(τ) f(τ)] = ∫_{t0}^{T} f dt.
+
+    >>> times = uniform_times(OrnsteinUhlenbeck(), 3, generator=torch.Generator().manual_seed(0))
+    >>> times.t.shape, times.weight.shape
+    (torch.Size([3]), torch.Size([3]))
+    """
 
     t: Tensor
     weight: Tensor
@@ -197,5 +202,5 @@ def log_uniform_times(process: OrnsteinUhlenbeck, n: int, *, generator: torch.Ge
 
 def _uniforms(n: int, generator: torch.Generator) -> Tensor:
     _checks.count("n", n)
-    _checks.generator_on(generator, generator.device)
+    _checks.generator_on(generator)
     return torch.rand(n, generator=generator, dtype=torch.float64, device=generator.device)

@@ -89,10 +89,7 @@ class FunctionScore:
         """Value of the function, shape ``[n, d]``."""
         _checks.points("x", x)
         value = self.function(x, torch.as_tensor(t, dtype=x.dtype, device=x.device))
-        if value.shape != x.shape:
-            remedy = f"return one vector for each point, {list(x.shape)}"
-            _checks.refuse("function(x, t).shape", list(value.shape), remedy)
-        return value
+        return _checks.vectors("function(x, t)", value, x)
 
     def divergence(self, x: Tensor, t: float | Tensor) -> Tensor:
         """Divergence Σ_j ∂s_j/∂x_j by reverse-mode differentiation, shape ``[n]``."""
@@ -103,7 +100,9 @@ class FunctionScore:
             if not values.requires_grad:  # the field does not depend on x
                 return trace
             for j in range(x.shape[1]):
-                (row,) = torch.autograd.grad(values[:, j].sum(), inputs, retain_graph=True)
+                (row,) = torch.autograd.grad(
+                    values[:, j].sum(), inputs, retain_graph=True, materialize_grads=True
+                )
                 trace = trace + row[:, j]
         return trace.detach()
 
