@@ -81,6 +81,7 @@ def test_pictures_have_text_and_code_fits_the_page(page: Path) -> None:
     for cell in code_cells(page):
         assert max(map(len, cell.source.split("\n"))) <= 88, cell.source
         if "plt.subplots" in cell.source:
+            assert cell.source.endswith("plt.show()")  # a closing semicolon is lost on nbval
             assert len(cell.metadata["mystnb"]["image"]["alt"]) > 40
             assert cell.metadata["mystnb"]["figure"]["caption"].strip()
 

@@ -331,8 +331,9 @@ def evolve_density(
         if sd < spacing:
             remedy = f"the step at t = {t:.4g} has noise {sd:.3g}: use finer nodes, a stochastic integrator"
             _checks.refuse("nodes", f"spacing {spacing:.3g}", remedy)
+        z = (nodes[:, None] - centre.T) / sd
         # Cut at e^{−100}: smaller terms are subnormal numbers, which are slow and count for nothing.
-        kernel = torch.exp((-0.5 * ((nodes[:, None] - centre.T) / sd) ** 2).clamp(min=-100))
+        kernel = z.square_().mul_(-0.5).clamp_(min=-100).exp_()
         density = kernel @ density * (spacing / (sd * (2 * torch.pi) ** 0.5))
     lost = abs(float(density.sum()) * spacing - 1)
     if lost > 1e-6:
