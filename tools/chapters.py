@@ -165,7 +165,9 @@ class Book:
         notebook = self.read(page)
         notebook.metadata.kernelspec = dict(KERNEL)
         folder = str((self.root / page).parent)
-        NotebookClient(notebook, timeout=CELL_TIMEOUT, resources={"metadata": {"path": folder}}).execute()
+        NotebookClient(
+            notebook, timeout=CELL_TIMEOUT, coalesce_streams=True, resources={"metadata": {"path": folder}}
+        ).execute()
         return notebook
 
     def write(self, page: Path) -> None:

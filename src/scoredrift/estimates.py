@@ -21,6 +21,13 @@ class Estimate:
 
     Sums and differences treat the two estimates as independent.
 
+    Args:
+        value: the number, in any unit.
+        stderr: its standard error ≥ 0, in the same unit.
+
+    Raises:
+        ValueError: a standard error that is negative or NaN.
+
     >>> a = Estimate(1.0, 0.03)
     >>> b = Estimate(2.0, 0.04)
     >>> print(a + b)
@@ -41,7 +48,13 @@ class Estimate:
         """Mean of independent draws, with its standard error.
 
         Args:
-            samples: draws, shape ``[n]`` with n ≥ 2.
+            samples: draws, shape ``[n]`` with n ≥ 2, float32 or float64.
+
+        Returns:
+            Estimate in the unit of the draws; the sums are taken in float64.
+
+        Raises:
+            ValueError: fewer than two draws, another shape or dtype, NaN or infinite draws.
 
         >>> import torch
         >>> print(Estimate.from_samples(torch.tensor([1.0, 2.0, 3.0])))
@@ -55,6 +68,14 @@ class Estimate:
 
     def sigmas_from(self, reference: float | Estimate) -> float:
         """How many combined standard errors lie between this and ``reference`` (signed).
+
+            (value − reference) / √(stderr² + stderr_ref²)
+
+        Args:
+            reference: number or independent estimate, in the same unit.
+
+        Returns:
+            The quotient; where both are exact, 0 if they agree and ±∞ if not.
 
         >>> Estimate(1.2, 0.1).sigmas_from(1.0)
         2.0
@@ -99,7 +120,13 @@ class Estimate:
 
 
 def as_estimate(value: float | Estimate) -> Estimate:
-    """An exact number as an estimate without error.
+    """An exact number as an estimate without error; an estimate as it is.
+
+    Args:
+        value: number or estimate.
+
+    Returns:
+        Estimate.
 
     >>> as_estimate(2)
     Estimate(value=2.0, stderr=0.0)

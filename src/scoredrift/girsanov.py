@@ -38,6 +38,8 @@ def ideal_energy(
 ) -> Estimate:
     """Score-error energy on ideal paths, ε*² = E[w(τ) ‖e(X_τ, τ)‖²], by random times.
 
+    Source: arXiv 2602.16601, definition of the score-error energy; the random times are ours.
+
     Args:
         error: e(x, t), called with x ``[n, d]`` and t ``[n]``.
         law: q, the law of X_0.
@@ -48,6 +50,9 @@ def ideal_energy(
 
     Returns:
         Estimate of ε*² (dimensionless, like a χ²; half of it is a KL in nats).
+
+    Raises:
+        ValueError: n < 2, a generator on another device, or an error of wrong shape or not finite.
 
     >>> from scoredrift.scores import ConstantField
     >>> q = GaussianMixture(torch.ones(1), torch.zeros(1, 1), torch.ones(1))
@@ -79,17 +84,19 @@ def held_energy(
 ) -> Estimate:
     """Energy of score error and time stepping together, on ideal paths, without stepping.
 
-    Between grid times t_k > t > t_{k+1} the integrator runs with a drift b̂ that it computed at
-    t_k, while the reverse process has the drift b = ½ Y + s*. Girsanov charges
+    On a grid T = t_K > … > t_0, between t_{k+1} and t_k, the integrator runs with a drift b̂ that it
+    computed at t_{k+1}, while the reverse process has the drift b = ½ Y + s*. Girsanov charges
 
-        E_{P*} Σ_k ∫_{t_{k+1}}^{t_k} ‖b̂(Y_t, Y_{t_k}) − b(Y_t, t)‖² dt.
+        E_{P*} Σ_k ∫_{t_k}^{t_{k+1}} ‖b̂(Y_t, t; Y_{t_{k+1}}, t_{k+1}) − b(Y_t, t)‖² dt.
 
     Half of it is KL(P*‖P̂_K) for paths that start alike, exactly; a wrong start adds
-    KL(q_T‖start). A random t and two exact draws, X_t and X_{t_k} given X_t, make it a mean.
+    KL(q_T‖start). A random t and two exact draws, X_t and X_{t_{k+1}} given X_t, make it a mean.
+    Source: Girsanov; chapter 1 of the book, theorem "The price of a time step".
 
     Args:
-        learned: score ŝ that the simulation uses; pass ``exact`` to price the steps alone.
-        exact: score s* of the flow of ``law``.
+        learned: score ŝ that the simulation uses; pass ``exact`` here to price the steps alone.
+        exact: score s* of the flow of ``law``; pass ``learned`` here, too, to price the steps of a
+            learned score, without its error but still on the ideal paths of ``law``.
         law: q, the law of X_0.
         process: forward process.
         grid: decreasing times from T to t0, shape ``[K + 1]``.
@@ -100,6 +107,10 @@ def held_energy(
 
     Returns:
         Estimate of the energy; half of it is in nats.
+
+    Raises:
+        ValueError: n < 2, an integrator without ``held_drift``, a grid that does not decrease or does
+            not run from T to t0, a generator on another device, or a score of wrong shape.
 
     >>> from scoredrift.scores import MixtureScore
     >>> from scoredrift.simulate import EulerMaruyama
@@ -140,7 +151,7 @@ class Energy:
     On paths of ŝ its mean is ε̂², on paths of s* it is ε*², up to the step size.
 
     Args:
-        error: e(x, t).
+        error: e(x, t), called with x ``[n, d]`` and a float t.
 
     >>> from scoredrift.scores import ConstantField
     >>> from scoredrift.simulate import EulerMaruyama, simulate
@@ -158,17 +169,35 @@ class Energy:
         self._sum: Tensor | None = None
 
     def record(self, step: Step) -> None:
-        """Add ‖e‖² Δ of one step."""
+        """Add ‖e‖² Δ of one step, Δ = t − t_next.
+
+        Args:
+            step: the step, from ``simulate``.
+        """
         part = self.error(step.x, step.t).square().sum(1) * (step.t - step.t_next)
         self._sum = part if self._sum is None else self._sum + part
 
     @property
     def values(self) -> Tensor:
-        """Energy of each path, shape ``[n]``."""
+        """Energy of each path, shape ``[n]``.
+
+        Raises:
+            ValueError: nothing recorded yet.
+        """
         return _recorded(self._sum)
 
     def estimate(self) -> Estimate:
-        """Mean energy over the paths, with its standard error."""
+        """Mean energy over the paths, with its standard error.
+
+        Raises:
+            ValueError: nothing recorded yet, or fewer than two paths.
+
+        >>> from scoredrift.scores import ConstantField
+        >>> energy, x = Energy(ConstantField(torch.tensor([2.0]))), torch.zeros(2, 1)
+        >>> energy.record(Step(x, 1.0, 0.5, x, x))
+        >>> energy.estimate()
+        Estimate(value=2.0, stderr=0.0)
+        """
         return Estimate.from_samples(self.values)
 
 
@@ -176,10 +205,10 @@ class Martingale:
     """Functional M = ∫ e·dB̄ along simulated paths, with B̄ the Brownian motion that drives them.
 
     On paths simulated with s* this is the score-error martingale of the theory, and
-    ``Martingale.values − ½ Energy.values`` is the log-ratio Z = log dP̂/dP*.
+    ``Martingale.values − ½ Energy.values`` is the log-ratio Z = log dP̂/dP*, up to the step size.
 
     Args:
-        error: e(x, t).
+        error: e(x, t), called with x ``[n, d]`` and a float t.
 
     >>> from scoredrift.scores import ConstantField
     >>> from scoredrift.simulate import EulerMaruyama, simulate
@@ -197,13 +226,21 @@ class Martingale:
         self._sum: Tensor | None = None
 
     def record(self, step: Step) -> None:
-        """Add e·ΔB̄ of one step."""
+        """Add e·ΔB̄ = √Δ e·ξ of one step; how far ξ is the Brownian increment, see ``Step``.
+
+        Args:
+            step: the step, from ``simulate``.
+        """
         part = (self.error(step.x, step.t) * step.noise).sum(1) * (step.t - step.t_next) ** 0.5
         self._sum = part if self._sum is None else self._sum + part
 
     @property
     def values(self) -> Tensor:
-        """Martingale of each path, shape ``[n]``."""
+        """Martingale of each path, shape ``[n]``.
+
+        Raises:
+            ValueError: nothing recorded yet.
+        """
         return _recorded(self._sum)
 
 

@@ -62,6 +62,18 @@ class Check:
 
     Made by ``at_most``, ``at_least``, ``equal`` and ``measured``.
 
+    Args:
+        claim: id in the ledger.
+        statement: what was compared, in words or symbols.
+        relation: "≤", "≥", "=", or "" for a measurement.
+        verdict: "holds", "fails", "undecided" or "measured".
+        value, stderr: left side and its standard error.
+        bound, bound_stderr: right side, or None for a measurement.
+        seed: seed of the run, or None where no randomness is involved.
+        scale: scale of the run, e.g. "quick".
+        correction: True where a corrected statement was checked.
+        chapter: where it was made; ``collect`` fills it in.
+
     >>> at_most("C1", "1 ≤ 2", 1, 2, seed=None, scale="exact").holds
     True
     """
@@ -81,7 +93,11 @@ class Check:
 
     @property
     def holds(self) -> bool:
-        """Whether the comparison came out as stated."""
+        """Whether the comparison came out as stated.
+
+        >>> at_most("C1", "2 ≤ 1", 2, 1, seed=None, scale="exact").holds
+        False
+        """
         return self.verdict == "holds"
 
     def __str__(self) -> str:
@@ -117,13 +133,16 @@ def at_most(
     Args:
         claim: id in the ledger.
         statement: the inequality in words or symbols.
-        value, bound: numbers, or estimates with standard errors.
+        value, bound: numbers, or independent estimates with standard errors, in the same unit.
         seed: seed of the run, or None where no randomness is involved.
         scale: scale of the run, e.g. "quick".
         correction: True where a corrected statement is checked instead of the claim itself.
 
     Returns:
         Check whose verdict is holds, fails or undecided.
+
+    Raises:
+        ValueError: an unknown claim, or numbers that are not finite.
 
     >>> print(at_most("C1", "KL ≤ ½ ε̂²", Estimate(0.90, 0.01), 1.0, seed=0, scale="quick"))
     C1 holds: KL ≤ ½ ε̂² [0.900 ± 0.010 ≤ 1]
@@ -143,7 +162,7 @@ def at_least(
     scale: str,
     correction: bool = False,
 ) -> Check:
-    """Record whether value ≥ bound; arguments as for ``at_most``.
+    """Record whether value ≥ bound; Args, Returns and Raises as for ``at_most``.
 
     >>> at_least("C5", "I ≥ ⅛ η ε²", 0.05, 0.06, seed=None, scale="exact").verdict
     'fails'
@@ -164,10 +183,13 @@ def equal(
     correction: bool = False,
     tolerance: float = 0.0,
 ) -> Check:
-    """Record whether value = bound; arguments as for ``at_most``.
+    """Record whether value = bound; other Args and Raises as for ``at_most``.
 
     Args:
-        tolerance: known size of what the statement neglects, e.g. a discretisation error.
+        tolerance: known size ≥ 0 of what the statement neglects, e.g. a discretisation error.
+
+    Returns:
+        Check whose verdict is holds or fails.
 
     >>> equal("C7", "χ²(q‖p) = (1−α)² D", 0.25, 0.25, seed=None, scale="exact").verdict
     'holds'
@@ -178,7 +200,10 @@ def equal(
 
 
 def measured(claim: str, statement: str, value: float | Estimate, *, seed: int | None, scale: str) -> Check:
-    """Record a measurement that has nothing to be compared with; arguments as for ``at_most``.
+    """Record a measurement that has nothing to be compared with; Args and Raises as for ``at_most``.
+
+    Returns:
+        Check whose verdict is measured.
 
     >>> measured("C16", "η̂ on CIFAR-10", Estimate(0.3, 0.01), seed=0, scale="quick").verdict
     'measured'
@@ -218,7 +243,10 @@ def _rounded(check: Check) -> dict[str, Any]:
 
 
 def claims() -> list[Claim]:
-    """Every claim the book has to examine, in the order of the ledger.
+    """Every claim the book has to examine, in the order of the ledger (file claims.toml).
+
+    Returns:
+        Claims.
 
     >>> claims()[0].id
     'C1'
@@ -234,6 +262,9 @@ def collect(outputs: Iterable[Mapping[str, Any]], chapter: str) -> list[Check]:
         outputs: outputs of code cells (nbformat 4).
         chapter: name under which they enter the ledger.
 
+    Returns:
+        Checks in the order of the outputs, their numbers at six digits.
+
     >>> data, metadata = at_most("C1", "1 ≤ 2", 1, 2, seed=0, scale="exact")._repr_mimebundle_()
     >>> collect([{"data": data, "metadata": metadata}], "demo")[0].chapter
     'demo'
@@ -244,6 +275,14 @@ def collect(outputs: Iterable[Mapping[str, Any]], chapter: str) -> list[Check]:
 
 def verdict(claim: Claim, checks: Iterable[Check]) -> str:
     """Verdict on a claim, from its checks alone.
+
+    Args:
+        claim: the claim.
+        checks: any checks; those of other claims are passed over.
+
+    Returns:
+        "holds", "holds with correction", "fails as stated", "undecided", "measured",
+        "not yet examined", or "unknown" for an unexamined claim whose statement is unknown.
 
     >>> first = claims()[0]
     >>> verdict(first, [])
@@ -269,6 +308,12 @@ def verdict(claim: Claim, checks: Iterable[Check]) -> str:
 
 def as_json(checks: Iterable[Check]) -> str:
     """The whole ledger as JSON: claims in order, each with its verdict and its checks.
+
+    Args:
+        checks: checks of all chapters, in the order in which they are to stand.
+
+    Returns:
+        JSON text, a list with one object for each claim; numbers at six digits.
 
     >>> json.loads(as_json([]))[0]["checks"]
     []

@@ -28,16 +28,16 @@ from scoredrift import process as ou
 
 @dataclass(frozen=True)
 class GaussianMixture:
-    """Mixture Σ_k π_k N(m_k, w_k² I) of isotropic Gaussians.
+    """Mixture Σ_k π_k N(m_k, w_k² I) of J isotropic Gaussians.
 
     Args:
-        weights: π, shape ``[K]``, non-negative, sum one.
-        means: m, shape ``[K, d]``, in the units of the data.
-        variances: w², shape ``[K]``, positive, in squared units.
+        weights: π, shape ``[J]``, non-negative, sum one.
+        means: m, shape ``[J, d]``, in the units of the data.
+        variances: w², shape ``[J]``, positive, in squared units.
 
     Raises:
-        ValueError: for an empty mixture, shapes that do not fit, weights that do not sum to
-            one, variances that are not positive, NaN, or mixed dtypes and devices.
+        ValueError: an empty mixture, shapes that do not fit, weights that do not sum to one,
+            variances that are not positive, NaN, or mixed dtypes and devices.
 
     >>> standard = GaussianMixture(torch.ones(1), torch.zeros(1, 2), torch.ones(1))
     >>> standard.score(torch.tensor([[1.0, -2.0]]))
@@ -74,23 +74,45 @@ class GaussianMixture:
 
     @property
     def dim(self) -> int:
-        """Dimension d of the space."""
+        """Dimension d of the space.
+
+        >>> mixture_of_five().dim
+        10
+        """
         return self.means.shape[1]
 
     @property
     def dtype(self) -> torch.dtype:
-        """Precision of the parameters, and so of all results."""
+        """Precision of the parameters, and so of all results.
+
+        >>> mixture_of_five().dtype
+        torch.float64
+        """
         return self.weights.dtype
 
     @property
     def device(self) -> torch.device:
-        """Where the parameters live."""
+        """Where the parameters live.
+
+        >>> mixture_of_five().device
+        device(type='cpu')
+        """
         return self.weights.device
 
     def to(
         self, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None
     ) -> GaussianMixture:
         """The same mixture on another device or in another precision.
+
+        Args:
+            device: new device; None keeps the old one.
+            dtype: float32 or float64; None keeps the old one.
+
+        Returns:
+            A new mixture.
+
+        Raises:
+            ValueError: another dtype.
 
         >>> mixture_of_five().to(dtype=torch.float32).dtype
         torch.float32
@@ -99,7 +121,11 @@ class GaussianMixture:
         return GaussianMixture(*parts)
 
     def mean(self) -> Tensor:
-        """Mean E X = Σ π_k m_k, shape ``[d]``."""
+        """Mean E X = Σ π_k m_k, shape ``[d]``.
+
+        >>> GaussianMixture(torch.ones(1), torch.tensor([[1.0, -2.0]]), torch.ones(1)).mean()
+        tensor([ 1., -2.])
+        """
         return self.weights @ self.means
 
     def covariance(self) -> Tensor:
@@ -115,7 +141,7 @@ class GaussianMixture:
         )
 
     def sample(self, n: int, *, generator: torch.Generator) -> Tensor:
-        """Draw n independent points.
+        """Draw n independent points: a component k with probability π_k, then m_k + w_k ξ.
 
         Args:
             n: number of points, ≥ 1.
@@ -123,6 +149,9 @@ class GaussianMixture:
 
         Returns:
             Points, shape ``[n, d]``.
+
+        Raises:
+            ValueError: n that is not a positive integer, or a generator on another device.
 
         >>> mixture_of_five().sample(3, generator=torch.Generator().manual_seed(0)).shape
         torch.Size([3, 10])
@@ -134,7 +163,16 @@ class GaussianMixture:
         return self.means[k] + self.variances[k].sqrt()[:, None] * noise
 
     def log_density(self, x: Tensor) -> Tensor:
-        """Log-density log q(x) for x of shape ``[n, d]``; result ``[n]``.
+        """Log-density log q(x) = log Σ_k π_k N(x; m_k, w_k² I).
+
+        Args:
+            x: points, shape ``[n, d]``, in the dtype and on the device of the mixture.
+
+        Returns:
+            log q in nats, shape ``[n]``.
+
+        Raises:
+            ValueError: points of another shape, dtype or device, or not finite.
 
         >>> q = GaussianMixture(torch.ones(1), torch.zeros(1, 1), torch.ones(1))
         >>> q.log_density(torch.zeros(1, 1))
@@ -143,19 +181,46 @@ class GaussianMixture:
         return self.posterior(x).log_density
 
     def score(self, x: Tensor) -> Tensor:
-        """Score ∇ log q(x) for x of shape ``[n, d]``; result ``[n, d]``."""
+        """Score ∇ log q(x) = Σ r_k u_k; Args and Raises as for ``log_density``.
+
+        Returns:
+            Score, shape ``[n, d]``, in inverse units of the data.
+
+        >>> q = GaussianMixture(torch.ones(1), torch.zeros(1, 2), torch.ones(1))
+        >>> q.score(torch.tensor([[1.0, -2.0]]))
+        tensor([[-1.,  2.]])
+        """
         return self.posterior(x).score()
 
     def score_divergence(self, x: Tensor) -> Tensor:
-        """Divergence ∇·∇ log q(x) for x of shape ``[n, d]``; result ``[n]``."""
+        """Divergence ∇·∇ log q(x), formula above; Args and Raises as for ``log_density``.
+
+        Returns:
+            Divergence, shape ``[n]``, in inverse squared units of the data.
+
+        >>> q = GaussianMixture(torch.ones(1), torch.zeros(1, 2), torch.ones(1))
+        >>> q.score_divergence(torch.tensor([[1.0, -2.0]]))
+        tensor([-2.])
+        """
         return self.posterior(x).score_divergence()
 
     def posterior(self, x: Tensor, t: Tensor | None = None) -> Posterior:
-        """What each component has to say about the points, under the law of X_t.
+        """Component posteriors at the points, under the law of X_t when X_0 follows this mixture.
 
         Args:
             x: points, shape ``[n, d]``.
-            t: time of the Ornstein–Uhlenbeck flow, shape ``[]`` or ``[n]``; none means t = 0.
+            t: time of the Ornstein–Uhlenbeck flow, ≥ 0, a tensor of the mixture's dtype, shape ``[]``
+                or ``[n]``; None means t = 0.
+
+        Returns:
+            Posterior, from which density, score and divergence at time t follow.
+
+        Raises:
+            ValueError: points of another shape, dtype or device, or not finite; negative times.
+
+        >>> q = GaussianMixture(torch.ones(1), torch.zeros(1, 2), torch.ones(1))
+        >>> q.posterior(torch.tensor([[1.0, -2.0]]), torch.tensor(4.0)).score()
+        tensor([[-1.,  2.]])
         """
         _checks.points("x", x, self.dim, like=self.weights)
         elapsed = torch.zeros((), dtype=self.dtype, device=self.device) if t is None else t
@@ -177,8 +242,11 @@ class GaussianMixture:
             other: the law p̂, same dimension, dtype and device.
             fraction: share α ∈ (0, 1] of this law.
 
+        Returns:
+            The mixture q; its components are those of p, then those of p̂.
+
         Raises:
-            ValueError: for α outside (0, 1] or laws that do not match.
+            ValueError: α outside (0, 1], or laws that do not match.
 
         >>> p = GaussianMixture(torch.ones(1), torch.zeros(1, 1), torch.ones(1))
         >>> p.blend(p.blur(1.0), 0.25).weights
@@ -195,10 +263,16 @@ class GaussianMixture:
         )
 
     def blur(self, bandwidth: float) -> GaussianMixture:
-        """Law q * N(0, h² I): the limit of a kernel-density fit with many samples.
+        """Law q * N(0, h² I), w² → w² + h²: the limit of a kernel-density fit with many samples.
 
         Args:
             bandwidth: h ≥ 0, in the units of the data.
+
+        Returns:
+            The blurred mixture.
+
+        Raises:
+            ValueError: h that is negative or not finite.
 
         >>> mixture_of_five().blur(0.6).variances[0]
         tensor(0.7200, dtype=torch.float64)
@@ -211,6 +285,12 @@ class GaussianMixture:
 
         Args:
             t: time ≥ 0.
+
+        Returns:
+            The mixture q_t.
+
+        Raises:
+            ValueError: t that is negative or not finite.
 
         >>> p = GaussianMixture(torch.ones(1), torch.ones(1, 1), torch.ones(1))
         >>> p.diffuse(4.0).means
@@ -225,11 +305,13 @@ class GaussianMixture:
 class Posterior:
     """Component posteriors at points x, from which density, score and divergence follow.
 
+    Made by ``GaussianMixture.posterior``; m_k and w_k are those of the law at its time t.
+
     Args:
         x: points, ``[n, d]``.
-        log_density: log q(x), ``[n]``.
-        precision: r_k / w_k², ``[n, K]``.
-        distance: ‖x − m_k‖² / w_k², ``[n, K]``.
+        log_density: log q_t(x), ``[n]``.
+        precision: r_k / w_k², ``[n, J]``.
+        distance: ‖x − m_k‖² / w_k², ``[n, J]``.
         pull: Σ_k (r_k / w_k²) m_k, ``[n, d]``.
 
     >>> standard = GaussianMixture(torch.ones(1), torch.zeros(1, 2), torch.ones(1))
@@ -244,11 +326,21 @@ class Posterior:
     pull: Tensor
 
     def score(self) -> Tensor:
-        """Score Σ r_k (m_k − x)/w_k², shape ``[n, d]``."""
+        """Score Σ r_k (m_k − x)/w_k², shape ``[n, d]``.
+
+        >>> standard = GaussianMixture(torch.ones(1), torch.zeros(1, 2), torch.ones(1))
+        >>> standard.posterior(torch.tensor([[1.0, -2.0]])).score()
+        tensor([[-1.,  2.]])
+        """
         return self.pull - self.precision.sum(1, keepdim=True) * self.x
 
     def score_divergence(self) -> Tensor:
-        """Divergence Σ r_k (‖u_k‖² − d/w_k²) − ‖score‖², shape ``[n]``."""
+        """Divergence Σ r_k (‖u_k‖² − d/w_k²) − ‖score‖², shape ``[n]``.
+
+        >>> standard = GaussianMixture(torch.ones(1), torch.zeros(1, 2), torch.ones(1))
+        >>> standard.posterior(torch.zeros(1, 2)).score_divergence()
+        tensor([-2.])
+        """
         spread = (self.precision * (self.distance - self.x.shape[1])).sum(1)
         return spread - self.score().square().sum(1)
 
@@ -258,14 +350,21 @@ def mixture_of_five(
 ) -> GaussianMixture:
     """The data law of the source paper's experiment: five equal Gaussians in R^10.
 
-    One sits at the origin, four at (±centre, ±centre, 0, …, 0); all have covariance σ² I
-    (arXiv 2602.16601, App. G.1; the centres come from an independent reproduction).
+    One sits at the origin, four at (±centre, ±centre, 0, …, 0); all have covariance σ² I.
+    Source: arXiv 2602.16601, App. G.1, known to us second-hand; the centres come from an
+    independent reproduction.
 
     Args:
         dim: dimension d ≥ 2.
-        sigma: standard deviation σ of each component.
-        centre: coordinate of the outer centres.
+        sigma: standard deviation σ > 0 of each component.
+        centre: coordinate of the outer centres, in the units of the data.
         dtype: float64 or float32.
+
+    Returns:
+        Mixture with J = 5 equal weights.
+
+    Raises:
+        ValueError: d < 2, σ ≤ 0, numbers that are not finite, or another dtype.
 
     >>> mixture_of_five().means[:, :2].tolist()[1:3]
     [[4.0, 4.0], [4.0, -4.0]]

@@ -13,7 +13,13 @@ SCALES = ("quick", "medium", "paper")
 
 
 def current_scale() -> str:
-    """Scale of the run, from the environment variable SCALE: quick (default), medium or paper.
+    """Scale of the run, from the environment variable SCALE.
+
+    Returns:
+        "quick" (default), "medium" or "paper".
+
+    Raises:
+        ValueError: any other value of SCALE.
 
     >>> current_scale() in SCALES
     True
@@ -26,6 +32,15 @@ def current_scale() -> str:
 
 def by_scale(*, quick: T, medium: T, paper: T) -> T:
     """The setting that belongs to the scale of the run.
+
+    Args:
+        quick, medium, paper: the setting at each scale, of any one type.
+
+    Returns:
+        One of the three.
+
+    Raises:
+        ValueError: an unknown value of the environment variable SCALE.
 
     >>> by_scale(quick=1_000, medium=10_000, paper=100_000) >= 1_000
     True

@@ -53,11 +53,13 @@ def use_style() -> None:
 def density_map(ax: Axes, times: Tensor, nodes: Tensor, density: Tensor) -> None:
     """Density of a one-dimensional law over time, as shades; brightness is density^½ at each time.
 
+    Each time is scaled to its own largest value, so shades compare within a time only.
+
     Args:
         ax: where to draw.
-        times: shape ``[m]``.
-        nodes: positions, shape ``[k]``.
-        density: shape ``[m, k]``.
+        times: shape ``[m]``, increasing or decreasing.
+        nodes: positions, in the units of the data, shape ``[k]``.
+        density: density at each time on the nodes, shape ``[m, k]``, not zero throughout at any time.
 
     >>> import matplotlib.pyplot as plt
     >>> ax = plt.figure().gca()
@@ -75,6 +77,13 @@ def score_field(ax: Axes, score: VectorField, t: float, *, reach: float, arrows:
     """Arrows of a two-dimensional score at time t on the square [−reach, reach]².
 
     Arrow lengths are compressed to ‖s‖^½, so that weak fields stay visible.
+
+    Args:
+        ax: where to draw; the arrows are white, so over a dark picture.
+        score: s(x, t), called with x ``[arrows², 2]``, float64, and the float t.
+        t: time.
+        reach: half the side of the square, in the units of the data.
+        arrows: number of arrows along each side.
 
     >>> import matplotlib.pyplot as plt
     >>> ax = plt.figure().gca()
@@ -97,6 +106,13 @@ def convergence(
 ) -> None:
     """Divergence against the number of steps, both logarithmic, with 5 s.e. bars where there are any.
 
+    Args:
+        ax: where to draw.
+        steps: numbers of steps K.
+        values: a divergence in nats for each of them, with or without its standard error.
+        label: name of the curve in the legend.
+        style: passed on to ``Axes.errorbar``.
+
     >>> import matplotlib.pyplot as plt
     >>> ax = plt.figure().gca()
     >>> convergence(ax, [8, 16], [Estimate(0.1, 0.01), 0.05], "path")
@@ -114,6 +130,11 @@ def convergence(
 
 def bars(ax: Axes, amounts: Mapping[str, Estimate], *, unit: str) -> None:
     """Horizontal bars on a logarithmic axis, with 5 s.e. bars and the numbers written out.
+
+    Args:
+        ax: where to draw.
+        amounts: name and positive amount of each bar, top first.
+        unit: unit of the amounts, for the label of the axis.
 
     >>> import matplotlib.pyplot as plt
     >>> ax = plt.figure().gca()

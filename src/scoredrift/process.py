@@ -27,7 +27,13 @@ def scale(t: float | Tensor) -> Tensor:
     """Factor a(t) = e^{−t/2} by which the process shrinks its start.
 
     Args:
-        t: time, any shape, t ≥ 0.
+        t: time, any shape, t ≥ 0; a float counts as float64.
+
+    Returns:
+        a(t) ∈ (0, 1], same shape.
+
+    Raises:
+        ValueError: negative or NaN times.
 
     >>> float(scale(0.0))
     1.0
@@ -39,7 +45,13 @@ def variance(t: float | Tensor) -> Tensor:
     """Variance v(t) = 1 − e^{−t} of the noise that the process has added by time t.
 
     Args:
-        t: time, any shape, t ≥ 0.
+        t: time, any shape, t ≥ 0; a float counts as float64.
+
+    Returns:
+        v(t) ∈ [0, 1) for each coordinate, same shape.
+
+    Raises:
+        ValueError: negative or NaN times.
 
     >>> float(variance(0.0))
     0.0
@@ -62,7 +74,11 @@ class OrnsteinUhlenbeck:
         t_min: early-stopping time t0, 0 < t0 < T.
         t_max: horizon T.
 
-    The defaults are those of the source paper (arXiv 2602.16601): t0 = 0.02, T = 4.
+    Raises:
+        ValueError: times that are not finite and positive, or t0 ≥ T.
+
+    The defaults are those of the source paper (arXiv 2602.16601), known to us second-hand:
+    t0 = 0.02, T = 4.
 
     >>> OrnsteinUhlenbeck().duration
     3.98
@@ -79,7 +95,11 @@ class OrnsteinUhlenbeck:
 
     @property
     def duration(self) -> float:
-        """Length L = T − t0 of the reverse process."""
+        """Length L = T − t0 of the reverse process.
+
+        >>> OrnsteinUhlenbeck(1.0, 3.0).duration
+        2.0
+        """
         return self.t_max - self.t_min
 
     def diffuse(
@@ -101,7 +121,8 @@ class OrnsteinUhlenbeck:
             States at ``t_to``, shape ``[n, d]``.
 
         Raises:
-            ValueError: for times outside [0, T] or in the wrong order.
+            ValueError: times outside [0, T] or in the wrong order; x that is not a batch of finite
+                points; a generator on another device.
 
         >>> g = torch.Generator().manual_seed(0)
         >>> OrnsteinUhlenbeck().diffuse(torch.zeros(3, 2), 0.0, 1.0, generator=g).shape
@@ -121,13 +142,16 @@ class OrnsteinUhlenbeck:
         return scale(gap) * x + variance(gap).sqrt() * noise
 
     def uniform_grid(self, steps: int) -> Tensor:
-        """K + 1 times from T down to t0 at equal distances, in the order of generation.
+        """K + 1 times from T down to t0 at equal distances: t_k = T − (T − t0) k/K, k = 0, …, K.
 
         Args:
             steps: number of steps K ≥ 1.
 
         Returns:
-            Grid of shape ``[K + 1]``, float64, decreasing.
+            Grid in the order of generation, shape ``[K + 1]``, float64, decreasing.
+
+        Raises:
+            ValueError: ``steps`` that is not a positive integer.
 
         >>> OrnsteinUhlenbeck(1.0, 3.0).uniform_grid(2)
         tensor([3., 2., 1.], dtype=torch.float64)
@@ -136,13 +160,18 @@ class OrnsteinUhlenbeck:
         return torch.linspace(self.t_max, self.t_min, steps + 1, dtype=torch.float64)
 
     def geometric_grid(self, steps: int) -> Tensor:
-        """K + 1 times from T down to t0 in equal ratios: small steps where the score is steep.
+        """K + 1 times from T down to t0 in equal ratios: t_k = T (t0/T)^{k/K}, k = 0, …, K.
+
+        The steps are small near t0, where the score is steep.
 
         Args:
             steps: number of steps K ≥ 1.
 
         Returns:
-            Grid of shape ``[K + 1]``, float64, decreasing.
+            Grid in the order of generation, shape ``[K + 1]``, float64, decreasing.
+
+        Raises:
+            ValueError: ``steps`` that is not a positive integer.
 
         >>> OrnsteinUhlenbeck(1.0, 4.0).geometric_grid(2)
         tensor([4., 2., 1.], dtype=torch.float64)
@@ -157,6 +186,10 @@ class OrnsteinUhlenbeck:
 class RandomTimes(NamedTuple):
     """Times τ with the weights that turn means into integrals: E[w(τ) f(τ)] = ∫_{t0}^{T} f dt.
 
+    Args:
+        t: times τ in [t0, T], shape ``[n]``.
+        weight: w(τ), one over the density of τ, in units of time, shape ``[n]``.
+
     >>> times = uniform_times(OrnsteinUhlenbeck(), 3, generator=torch.Generator().manual_seed(0))
     >>> times.t.shape, times.weight.shape
     (torch.Size([3]), torch.Size([3]))
@@ -167,7 +200,12 @@ class RandomTimes(NamedTuple):
 
 
 class TimeSampler(Protocol):
-    """Draws random times between t0 and T with importance weights."""
+    """Draws random times between t0 and T with importance weights, as ``uniform_times`` does.
+
+    >>> sampler: TimeSampler = log_uniform_times
+    >>> sampler(OrnsteinUhlenbeck(), 5, generator=torch.Generator().manual_seed(0)).t.shape
+    torch.Size([5])
+    """
 
     def __call__(self, process: OrnsteinUhlenbeck, n: int, *, generator: torch.Generator) -> RandomTimes:
         """Draw n independent times."""
@@ -175,6 +213,17 @@ class TimeSampler(Protocol):
 
 def uniform_times(process: OrnsteinUhlenbeck, n: int, *, generator: torch.Generator) -> RandomTimes:
     """Draw τ uniform on [t0, T], with the constant weight T − t0.
+
+    Args:
+        process: gives t0 and T.
+        n: number of times, ≥ 1.
+        generator: source of randomness; the times are on its device.
+
+    Returns:
+        Times and weights, each ``[n]``, float64.
+
+    Raises:
+        ValueError: n that is not a positive integer, or no ``torch.Generator``.
 
     >>> g = torch.Generator().manual_seed(0)
     >>> float(uniform_times(OrnsteinUhlenbeck(), 4, generator=g).weight[0])
@@ -188,6 +237,17 @@ def log_uniform_times(process: OrnsteinUhlenbeck, n: int, *, generator: torch.Ge
     """Draw τ with log τ uniform on [log t0, log T], weight τ log(T/t0).
 
     Score errors peak near t0; this density, ∝ 1/τ, follows them there.
+
+    Args:
+        process: gives t0 and T.
+        n: number of times, ≥ 1.
+        generator: source of randomness; the times are on its device.
+
+    Returns:
+        Times and weights, each ``[n]``, float64.
+
+    Raises:
+        ValueError: n that is not a positive integer, or no ``torch.Generator``.
 
     >>> g = torch.Generator().manual_seed(0)
     >>> tau, w = log_uniform_times(OrnsteinUhlenbeck(), 100_000, generator=g)

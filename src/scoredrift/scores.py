@@ -26,22 +26,38 @@ from scoredrift.process import OrnsteinUhlenbeck
 
 
 class Score(Protocol):
-    """A score model: a vector field in x and t with its divergence in x."""
+    """A score model: a vector field in x and t with its divergence in x.
+
+    >>> shrink: Score = FunctionScore(lambda x, t: -x)
+    >>> shrink(torch.ones(1, 2), 1.0)
+    tensor([[-1., -1.]])
+    """
 
     def __call__(self, x: Tensor, t: float | Tensor) -> Tensor:
-        """Value s(x, t), shape ``[n, d]``."""
+        """Value s(x, t), shape ``[n, d]``.
+
+        Args:
+            x: points, shape ``[n, d]``.
+            t: time, shape ``[]`` or ``[n]``.
+        """
 
     def divergence(self, x: Tensor, t: float | Tensor) -> Tensor:
-        """Divergence ∇·s(x, t), shape ``[n]``."""
+        """Divergence ∇·s(x, t) = Σ_j ∂s_j/∂x_j, shape ``[n]``; Args as for the value."""
 
 
 @dataclass(frozen=True)
 class MixtureScore:
     """Exact score s*(x, t) = ∇ log q_t(x) of the Ornstein–Uhlenbeck flow of a Gaussian mixture.
 
+    Its methods take x ``[n, d]`` and t ``[]`` or ``[n]``.
+
     Args:
         mixture: law q of X_0.
         process: forward process; times outside its [t0, T] are refused.
+
+    Raises:
+        ValueError: on a call, times outside [t0, T] or points that do not fit the mixture in
+            shape, dtype or device, or are not finite.
 
     >>> q = GaussianMixture(torch.ones(1), torch.zeros(1, 2), torch.ones(1))
     >>> MixtureScore(q, OrnsteinUhlenbeck())(torch.tensor([[1.0, -2.0]]), 0.5)
@@ -56,11 +72,21 @@ class MixtureScore:
         return self._posterior(x, t).score()
 
     def divergence(self, x: Tensor, t: float | Tensor) -> Tensor:
-        """Divergence ∇·s*(x, t), shape ``[n]``."""
+        """Divergence ∇·s*(x, t), shape ``[n]``; arguments as for the class.
+
+        >>> q = GaussianMixture(torch.ones(1), torch.zeros(1, 2), torch.ones(1))
+        >>> MixtureScore(q, OrnsteinUhlenbeck()).divergence(torch.zeros(1, 2), 0.5)
+        tensor([-2.])
+        """
         return self._posterior(x, t).score_divergence()
 
     def log_density(self, x: Tensor, t: float | Tensor) -> Tensor:
-        """Log-density log q_t(x), shape ``[n]``."""
+        """Log-density log q_t(x) in nats, shape ``[n]``; arguments as for the class.
+
+        >>> q = GaussianMixture(torch.ones(1), torch.zeros(1, 2), torch.ones(1))
+        >>> MixtureScore(q, OrnsteinUhlenbeck()).log_density(torch.zeros(1, 2), 0.5)
+        tensor([-1.8379])
+        """
         return self._posterior(x, t).log_density
 
     def _posterior(self, x: Tensor, t: float | Tensor) -> Posterior:
@@ -78,6 +104,9 @@ class FunctionScore:
     Args:
         function: maps x ``[n, d]`` and t (``[]`` or ``[n]``) to ``[n, d]``, row by row.
 
+    Raises:
+        ValueError: on a call, x that is not a batch of finite points, or a value of another shape.
+
     >>> shrink = FunctionScore(lambda x, t: -x)
     >>> shrink.divergence(torch.ones(2, 3), 1.0)
     tensor([-3., -3.])
@@ -92,7 +121,11 @@ class FunctionScore:
         return _checks.vectors("function(x, t)", value, x)
 
     def divergence(self, x: Tensor, t: float | Tensor) -> Tensor:
-        """Divergence Σ_j ∂s_j/∂x_j by reverse-mode differentiation, shape ``[n]``."""
+        """Divergence Σ_j ∂s_j/∂x_j by reverse-mode differentiation, shape ``[n]``.
+
+        >>> FunctionScore(lambda x, t: x**2).divergence(torch.ones(1, 2), 1.0)
+        tensor([4.])
+        """
         with torch.enable_grad():
             inputs = x.detach().requires_grad_(True)
             values = self(inputs, t)
@@ -112,7 +145,10 @@ class ConstantField:
     """The field e(x, t) = c: same push everywhere and always; divergence zero.
 
     Args:
-        value: c, shape ``[d]``.
+        value: c, shape ``[d]``, in inverse units of the data if it is a score error.
+
+    Raises:
+        ValueError: c that is not one finite vector; on a call, points that do not fit it.
 
     >>> ConstantField(torch.tensor([0.5, 0.0]))(torch.zeros(1, 2), 1.0)
     tensor([[0.5000, 0.0000]])
@@ -131,7 +167,11 @@ class ConstantField:
         return self.value.expand_as(x)
 
     def divergence(self, x: Tensor, t: float | Tensor) -> Tensor:
-        """Zero, shape ``[n]``."""
+        """Zero, shape ``[n]``.
+
+        >>> ConstantField(torch.ones(2)).divergence(torch.zeros(1, 2), 1.0)
+        tensor([0.])
+        """
         _checks.points("x", x, self.value.numel(), like=self.value)
         return torch.zeros(len(x), dtype=x.dtype, device=x.device)
 
@@ -141,7 +181,7 @@ class SumScore:
     """Sum of two fields, so an exact score with an injected error: ŝ = s* + e.
 
     Args:
-        first, second: the two fields.
+        first, second: the two fields; what they refuse is refused.
 
     >>> shifted = SumScore(FunctionScore(lambda x, t: -x), ConstantField(torch.ones(1)))
     >>> shifted(torch.zeros(1, 1), 1.0)
@@ -156,7 +196,12 @@ class SumScore:
         return self.first(x, t) + self.second(x, t)
 
     def divergence(self, x: Tensor, t: float | Tensor) -> Tensor:
-        """Sum of the two divergences, shape ``[n]``."""
+        """Sum of the two divergences, shape ``[n]``.
+
+        >>> shifted = SumScore(FunctionScore(lambda x, t: -x), ConstantField(torch.ones(1)))
+        >>> shifted.divergence(torch.zeros(1, 1), 1.0)
+        tensor([-1.])
+        """
         return self.first.divergence(x, t) + self.second.divergence(x, t)
 
 
@@ -166,7 +211,7 @@ class ScoreError:
 
     Args:
         learned: ŝ.
-        exact: s*, the score of the law that ŝ was meant to learn.
+        exact: s*, the score of the law that ŝ was meant to learn; what the two refuse is refused.
 
     >>> q = GaussianMixture(torch.ones(1), torch.zeros(1, 1), torch.ones(1))
     >>> exact = MixtureScore(q, OrnsteinUhlenbeck())
@@ -183,9 +228,25 @@ class ScoreError:
         return self.learned(x, t) - self.exact(x, t)
 
     def divergence(self, x: Tensor, t: float | Tensor) -> Tensor:
-        """Divergence ∇·e(x, t), shape ``[n]``."""
+        """Divergence ∇·e(x, t) = ∇·ŝ − ∇·s*, shape ``[n]``.
+
+        >>> double, single = FunctionScore(lambda x, t: -2 * x), FunctionScore(lambda x, t: -x)
+        >>> ScoreError(double, single).divergence(torch.ones(1, 2), 1.0)
+        tensor([-2.])
+        """
         return self.learned.divergence(x, t) - self.exact.divergence(x, t)
 
     def stein(self, x: Tensor, t: float | Tensor) -> Tensor:
-        """Langevin–Stein operator (𝒜_t e)(x) = ∇·e + e·s*, shape ``[n]``."""
+        """Langevin–Stein operator (𝒜_t e)(x) = ∇·e + e·s*, shape ``[n]``.
+
+        Source: the Langevin–Stein operator of q_t; its mean under q_t is zero.
+
+        Args:
+            x: points, shape ``[n, d]``.
+            t: time, shape ``[]`` or ``[n]``.
+
+        >>> double, single = FunctionScore(lambda x, t: -2 * x), FunctionScore(lambda x, t: -x)
+        >>> ScoreError(double, single).stein(torch.ones(1, 2), 1.0)  # −d + ‖x‖²
+        tensor([0.])
+        """
         return self.divergence(x, t) + (self(x, t) * self.exact(x, t)).sum(1)

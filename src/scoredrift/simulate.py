@@ -32,34 +32,55 @@ VectorField = Callable[[Tensor, float | Tensor], Tensor]
 
 
 class Integrator(Protocol):
-    """A numerical method: one step from time t to t_next < t."""
+    """A numerical method: one step from time t to t_next < t.
+
+    >>> method: Integrator = HeunFlow()
+    """
 
     def step(self, score: VectorField, x: Tensor, t: float, t_next: float, noise: Tensor) -> Tensor:
-        """State at ``t_next`` given x at ``t`` and standard Gaussian noise of the same shape."""
+        """State at ``t_next``, shape ``[n, d]``.
+
+        Args:
+            score: s(x, t).
+            x: states at ``t``, shape ``[n, d]``.
+            t, t_next: times, t > t_next ≥ 0.
+            noise: standard Gaussian ξ, shape of ``x``.
+        """
 
 
 class StochasticIntegrator(Integrator, Protocol):
-    """An integrator of the reverse SDE: a reverse process whose drift is held between grid times."""
+    """An integrator of the reverse SDE: a reverse process whose drift is held between grid times.
+
+    >>> method: StochasticIntegrator = Ancestral()
+    """
 
     def held_drift(self, x: Tensor, t: Tensor, x_held: Tensor, t_held: Tensor, score_held: Tensor) -> Tensor:
-        """Drift at x and t while the evaluation at x_held and t_held ≥ t is in force, ``[n, d]``."""
+        """Drift at x and t while the evaluation at x_held and t_held ≥ t is in force, ``[n, d]``.
+
+        Args:
+            x, x_held: states, shape ``[n, d]``.
+            t, t_held: their times, shape ``[n]``.
+            score_held: s(x_held, t_held), shape ``[n, d]``.
+        """
 
 
 @dataclass(frozen=True)
 class EulerMaruyama:
     """Euler–Maruyama step Y + [½ Y + s(Y, t)] Δ + √Δ ξ; weak order 1.
 
+    Source: Maruyama 1955.
+
     >>> EulerMaruyama().step(lambda x, t: -x, torch.ones(1, 1), 1.0, 0.5, torch.zeros(1, 1))
     tensor([[0.7500]])
     """
 
     def step(self, score: VectorField, x: Tensor, t: float, t_next: float, noise: Tensor) -> Tensor:
-        """State after the step, shape ``[n, d]``."""
+        """State after the step, shape ``[n, d]``; arguments as for ``Integrator.step``."""
         gap = t - t_next
         return x + (0.5 * x + score(x, t)) * gap + gap**0.5 * noise
 
     def held_drift(self, x: Tensor, t: Tensor, x_held: Tensor, t_held: Tensor, score_held: Tensor) -> Tensor:
-        """Drift ½ x_held + s_held, shape ``[n, d]``."""
+        """Drift ½ x_held + s_held, ``[n, d]``; arguments as for ``StochasticIntegrator``."""
         return 0.5 * x_held + score_held
 
 
@@ -67,7 +88,8 @@ class EulerMaruyama:
 class ExponentialIntegrator:
     """Exponential-integrator step e^{Δ/2} Y + 2(e^{Δ/2} − 1) s(Y, t) + √(e^Δ − 1) ξ; weak order 1.
 
-    The linear part of the drift is solved exactly; only the score is held over the step.
+    Only the score is held over the step; the linear part of the drift is solved exactly.
+    Source: a standard method, analysed for instance in arXiv 2209.11215.
 
     >>> step = ExponentialIntegrator().step
     >>> step(lambda x, t: 0 * x, torch.ones(1, 1), 2.0, 1.0, torch.zeros(1, 1))  # e^{1/2}
@@ -75,13 +97,13 @@ class ExponentialIntegrator:
     """
 
     def step(self, score: VectorField, x: Tensor, t: float, t_next: float, noise: Tensor) -> Tensor:
-        """State after the step, shape ``[n, d]``."""
+        """State after the step, shape ``[n, d]``; arguments as for ``Integrator.step``."""
         gap = torch.tensor(t - t_next, dtype=torch.float64)
         growth, push = float(torch.exp(gap / 2)), float(2 * torch.expm1(gap / 2))
         return growth * x + push * score(x, t) + float(torch.expm1(gap).sqrt()) * noise
 
     def held_drift(self, x: Tensor, t: Tensor, x_held: Tensor, t_held: Tensor, score_held: Tensor) -> Tensor:
-        """Drift ½ x + s_held, shape ``[n, d]``."""
+        """Drift ½ x + s_held, ``[n, d]``; arguments as for ``StochasticIntegrator``."""
         return 0.5 * x + score_held
 
 
@@ -94,12 +116,14 @@ class Ancestral:
 
         mean  [a(t') v(Δ) m + a(Δ) v(t') Y] / v(t),      variance  v(t') v(Δ) / v(t).
 
+    Source: Ho et al. 2020 (arXiv 2006.11239), with the smaller of their two variances.
+
     >>> Ancestral().step(lambda x, t: -x, torch.ones(1, 1), 1.0, 0.5, torch.zeros(1, 1))
     tensor([[0.7788]])
     """
 
     def step(self, score: VectorField, x: Tensor, t: float, t_next: float, noise: Tensor) -> Tensor:
-        """State after the step, shape ``[n, d]``."""
+        """State after the step, shape ``[n, d]``; arguments as for ``Integrator.step``."""
         a, v = float(ou.scale(t)), float(ou.variance(t))
         a_next, v_next = float(ou.scale(t_next)), float(ou.variance(t_next))
         a_gap, v_gap = float(ou.scale(t - t_next)), float(ou.variance(t - t_next))
@@ -108,7 +132,7 @@ class Ancestral:
         return mean + (v_next * v_gap / v) ** 0.5 * noise
 
     def held_drift(self, x: Tensor, t: Tensor, x_held: Tensor, t_held: Tensor, score_held: Tensor) -> Tensor:
-        """Drift ½ x + (a(t) m_held − x)/v(t), shape ``[n, d]``."""
+        """Drift ½ x + (a(t) m_held − x)/v(t), ``[n, d]``; arguments as for ``StochasticIntegrator``."""
         t, t_held = t[:, None], t_held[:, None]
         datum = (x_held + ou.variance(t_held) * score_held) / ou.scale(t_held)
         return 0.5 * x + (ou.scale(t) * datum - x) / ou.variance(t)
@@ -118,12 +142,14 @@ class Ancestral:
 class HeunFlow:
     """Heun step for the probability-flow ODE dY = ½ [Y + s(Y, t)] dτ; order 2, no noise.
 
+    Here τ = T − t. Source: Song et al. 2021 (arXiv 2011.13456), probability flow; Heun's method.
+
     >>> HeunFlow().step(lambda x, t: x, torch.ones(1, 1), 1.0, 0.5, torch.zeros(1, 1))
     tensor([[1.6250]])
     """
 
     def step(self, score: VectorField, x: Tensor, t: float, t_next: float, noise: Tensor) -> Tensor:
-        """State after the step, shape ``[n, d]``; ``noise`` is not used."""
+        """State after the step, ``[n, d]``; as for ``Integrator.step``, but ``noise`` is not used."""
         gap = t - t_next
         first = 0.5 * (x + score(x, t))
         ahead = x + gap * first
@@ -132,11 +158,17 @@ class HeunFlow:
 
 
 class Step(NamedTuple):
-    """What a functional sees of one step from time t down to t_next.
+    """What a functional sees of one step from time t down to t_next, with Δ = t − t_next.
 
-    ``noise`` is the standard Gaussian ξ of the step, so √(t − t_next) ξ is the increment of the
-    Brownian motion B̄ that drives the simulation (for the exponential integrator up to a
-    correlation of 1 − O(Δ²)).
+    √Δ ξ is the increment of the Brownian motion B̄ that drives the simulation: exactly for
+    Euler–Maruyama; for the exponential integrator up to a correlation of 1 − Δ²/96; for the ancestral
+    sampler, near t = 0, of 1 − (log t/t_next)²/24 (leading orders). ``HeunFlow`` ignores ξ, so
+    functionals of the noise mean nothing there.
+
+    Args:
+        x, x_next: states before and after the step, shape ``[n, d]``.
+        t, t_next: their times.
+        noise: standard Gaussian ξ of the step, shape ``[n, d]``.
 
     >>> x = torch.zeros(1, 1)
     >>> Step(x, 1.0, 0.5, x, x).t_next
@@ -151,7 +183,10 @@ class Step(NamedTuple):
 
 
 class Functional(Protocol):
-    """Something recorded along simulated paths, without the simulator knowing what."""
+    """Something recorded along simulated paths, without the simulator knowing what.
+
+    >>> recorder: Functional = Trajectory()
+    """
 
     def record(self, step: Step) -> None:
         """Take note of one step; called in the order of generation."""
@@ -180,7 +215,11 @@ class Trajectory:
 
     @property
     def states(self) -> Tensor:
-        """States, shape ``[K + 1, n, d]``, from T down to t0."""
+        """States, shape ``[K + 1, n, d]``, from T down to t0.
+
+        Raises:
+            ValueError: nothing recorded yet.
+        """
         if not self._states:
             _checks.refuse("states", "empty", "pass this functional to simulate first")
         return torch.stack(self._states)
@@ -211,8 +250,9 @@ def simulate(
         States at the last time of the grid, shape ``[n, d]``.
 
     Raises:
-        ValueError: for a grid that does not decrease, or a path that leaves the finite numbers
-            (named with the time at which it did).
+        ValueError: x that is not a batch of finite points, a generator on another device, a grid that
+            does not decrease, a score of wrong shape, or a path that leaves the finite numbers (named
+            with the time at which it did).
 
     >>> ou = OrnsteinUhlenbeck()
     >>> g = torch.Generator().manual_seed(0)
@@ -246,6 +286,15 @@ def simulate(
 def decreasing(grid: Tensor) -> list[float]:
     """Grid as a list of floats, if it has at least two times and decreases strictly.
 
+    Args:
+        grid: times ≥ 0, float32 or float64, shape ``[K + 1]``, K ≥ 1.
+
+    Returns:
+        The same times, in the same order.
+
+    Raises:
+        ValueError: any other grid.
+
     >>> decreasing(torch.tensor([3.0, 1.0]))
     [3.0, 1.0]
     """
@@ -264,6 +313,7 @@ def exact_paths(
 
     One draw X_0 ~ q and one Gaussian draw for each time: X_{t'} given X_t is
     N(a(t'−t) X_t, v(t'−t) I). There is no step size and no bias, whatever the grid.
+    Source: time reversal of diffusions, Anderson 1982.
 
     Args:
         law: q, the law at time 0.
@@ -274,6 +324,10 @@ def exact_paths(
 
     Returns:
         States ``[K + 1, n, d]`` in the order of the grid (noise first, data last).
+
+    Raises:
+        ValueError: a grid that does not decrease or leaves [0, T], n < 1, or a generator on another
+            device.
 
     >>> q = GaussianMixture(torch.ones(1), torch.zeros(1, 2), torch.ones(1))
     >>> ou = OrnsteinUhlenbeck()
@@ -296,8 +350,9 @@ def evolve_density(
     """Law of the simulated process in one dimension, by quadrature instead of samples.
 
     Each step of a stochastic integrator is Y' = m(Y) + s ξ, so the density of Y' is
-    ∫ p(y) N(y'; m(y), s²) dy, a matrix product on equally spaced nodes (trapezoidal rule,
-    spectrally accurate while the nodes cover the law and resolve s).
+    ∫ p(y) N(y'; m(y), s²) dy, a matrix product on equally spaced nodes: a rectangle sum, equal to the
+    trapezoidal rule where p vanishes at the ends, and spectrally accurate for smooth p and m while
+    the nodes cover the law and resolve s.
 
     Args:
         score: s(x, t).
@@ -310,8 +365,8 @@ def evolve_density(
         Density at grid[-1] on the nodes, shape ``[m]``.
 
     Raises:
-        ValueError: for an integrator without noise, nodes too coarse to resolve its noise, or
-            nodes that lose more than 1e-6 of the mass.
+        ValueError: an integrator without noise, nodes that are not equally spaced, too coarse to
+            resolve its noise, or lose more than 1e-6 of the mass; a negative density; a bad grid.
 
     >>> nodes = torch.linspace(-6, 6, 241, dtype=torch.float64)
     >>> normal = torch.exp(-nodes**2 / 2) / (2 * torch.pi) ** 0.5
