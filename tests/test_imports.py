@@ -14,14 +14,14 @@ LAYERS = {
     "_checks": set(),
     "estimates": {"_checks"},
     "process": {"_checks"},
-    "scales": {"_checks"},
     "mixtures": {"_checks", "process"},
     "divergences": {"_checks", "estimates"},
     "ledger": {"_checks", "estimates"},
     "scores": {"_checks", "mixtures", "process"},
-    "simulate": {"_checks", "mixtures", "process"},
-    "notebook": {"_checks", "estimates", "ledger"},
-    "girsanov": {"_checks", "estimates", "mixtures", "process", "simulate"},
+    "integrators": {"process"},
+    "simulate": {"_checks", "integrators", "mixtures", "process"},
+    "notebook": {"_checks", "estimates"},
+    "girsanov": {"_checks", "estimates", "integrators", "mixtures", "process", "simulate"},
 }
 TOP = {"plots", "__init__"}  # may import anything, except that nothing imports plots
 

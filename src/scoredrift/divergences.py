@@ -1,6 +1,8 @@
-"""Divergences between laws, in nats.
+"""Divergences between laws.
 
     KL(P‖Q) = ∫ log(dP/dQ) dP.
+
+KL is in nats.
 """
 
 from __future__ import annotations

@@ -22,9 +22,10 @@ from torch import Tensor
 
 from scoredrift import _checks
 from scoredrift.estimates import Estimate
+from scoredrift.integrators import StochasticIntegrator, VectorField
 from scoredrift.mixtures import GaussianMixture
 from scoredrift.process import OrnsteinUhlenbeck, TimeSampler, log_uniform_times
-from scoredrift.simulate import Step, StochasticIntegrator, VectorField, decreasing
+from scoredrift.simulate import Step, decreasing
 
 
 def ideal_energy(
@@ -113,7 +114,7 @@ def held_energy(
             not run from T to t0, a generator on another device, or a score of wrong shape.
 
     >>> from scoredrift.scores import MixtureScore
-    >>> from scoredrift.simulate import EulerMaruyama
+    >>> from scoredrift.integrators import EulerMaruyama
     >>> q = GaussianMixture(torch.ones(1), torch.zeros(1, 1), torch.ones(1))
     >>> ou = OrnsteinUhlenbeck()
     >>> s = MixtureScore(q, ou)
@@ -154,7 +155,8 @@ class Energy:
         error: e(x, t), called with x ``[n, d]`` and a float t.
 
     >>> from scoredrift.scores import ConstantField
-    >>> from scoredrift.simulate import EulerMaruyama, simulate
+    >>> from scoredrift.integrators import EulerMaruyama
+    >>> from scoredrift.simulate import simulate
     >>> energy = Energy(ConstantField(torch.tensor([0.5])))
     >>> grid = OrnsteinUhlenbeck(1.0, 3.0).uniform_grid(4)
     >>> g = torch.Generator().manual_seed(0)
@@ -211,7 +213,8 @@ class Martingale:
         error: e(x, t), called with x ``[n, d]`` and a float t.
 
     >>> from scoredrift.scores import ConstantField
-    >>> from scoredrift.simulate import EulerMaruyama, simulate
+    >>> from scoredrift.integrators import EulerMaruyama
+    >>> from scoredrift.simulate import simulate
     >>> m = Martingale(ConstantField(torch.tensor([1.0])))
     >>> grid = OrnsteinUhlenbeck(1.0, 3.0).uniform_grid(4)
     >>> g = torch.Generator().manual_seed(0)
