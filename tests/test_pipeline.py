@@ -159,7 +159,9 @@ def raising_cell(notebook: nbformat.NotebookNode) -> None:
 
 
 @pytest.mark.parametrize(
-    ("plant", "status"), [(None, 0), (changed_output, 1), (lost_output, 1), (raising_cell, 1)], ids=str
+    ("plant", "status"),
+    [(None, 0), (changed_output, 1), (lost_output, 1), (raising_cell, 1)],
+    ids=["as it was", "changed output", "lost output", "raising cell"],
 )
 def test_nbval_compares_what_a_cell_shows(tmp_path: Path, plant, status: int) -> None:
     result = nbformat.v4.new_output("execute_result", data={"text/plain": "4"}, execution_count=1)
