@@ -14,7 +14,7 @@ book: $(READY)  ## execute the chapters and render the book into _build/html
 	$(BIN)/python tools/book.py html
 
 test: book lint  ## check every formula, every cell and every page
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup tests src
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadscope tests src
 	$(BIN)/python -m pytest book  # the cells of a notebook need one worker
 
 notebooks: $(READY)  ## execute the chapters and write the notebook beside each source
