@@ -13,10 +13,10 @@ from scoredrift import (
     ConstantField,
     Estimate,
     EulerMaruyama,
+    FlowScore,
     FunctionScore,
     GaussianMixture,
     HeunFlow,
-    MixtureScore,
     OrnsteinUhlenbeck,
     SumScore,
     Trajectory,
@@ -33,7 +33,7 @@ NAN, INF = math.nan, math.inf
 OU = OrnsteinUhlenbeck()
 Q = random_mixture(0)
 LINE = gaussian([0.0], 1.0)
-S = MixtureScore(Q, OU)
+S = FlowScore(Q, OU)
 X = points(0, 3, 2)
 GRID = OU.uniform_grid(4)
 NODES = line(-8, 8, 161)
@@ -221,10 +221,8 @@ def test_times_that_only_rounding_moves_outside_are_accepted():
     """In float32 the ends 0.02 and 0.3 become 0.01999999955 and 0.30000001192."""
     ends = torch.tensor([0.02, 0.3, 0.1], dtype=torch.float32)
     process = OrnsteinUhlenbeck(0.02, 0.3)
-    rounded = MixtureScore(Q, process)(X, ends)
-    torch.testing.assert_close(
-        rounded, MixtureScore(Q, process)(X, tensor(0.02, 0.3, 0.1)), rtol=1e-6, atol=0
-    )
+    rounded = FlowScore(Q, process)(X, ends)
+    torch.testing.assert_close(rounded, FlowScore(Q, process)(X, tensor(0.02, 0.3, 0.1)), rtol=1e-6, atol=0)
 
 
 def test_refused_calls_leave_the_generator_alone():

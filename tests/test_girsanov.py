@@ -14,7 +14,7 @@ from scoredrift import (
     Estimate,
     EulerMaruyama,
     ExponentialIntegrator,
-    MixtureScore,
+    FlowScore,
     OrnsteinUhlenbeck,
     ScoreError,
     SumScore,
@@ -36,7 +36,7 @@ samplers = pytest.mark.parametrize("times", [uniform_times, log_uniform_times])
 
 
 def flow(law):
-    return MixtureScore(law, OU)
+    return FlowScore(law, OU)
 
 
 def blur_error(law, bandwidth):

@@ -14,7 +14,7 @@ from scoredrift import (
     ConstantField,
     Estimate,
     EulerMaruyama,
-    MixtureScore,
+    FlowScore,
     OrnsteinUhlenbeck,
     ScoreError,
     SumScore,
@@ -28,7 +28,7 @@ L = OU.duration
 RESPONSE = 2 * (1 - math.exp(-L / 2))
 C = torch.tensor([0.3, -0.2], dtype=torch.float64)
 NORMAL = gaussian([0.0, 0.0], 1.0)
-EXACT = MixtureScore(NORMAL, OU)
+EXACT = FlowScore(NORMAL, OU)
 LEARNED = SumScore(EXACT, ConstantField(C))
 ERROR = ScoreError(LEARNED, EXACT)
 GRID = OU.uniform_grid(100)

@@ -18,7 +18,7 @@ from helpers import (
     seeded,
     worst_sigmas,
 )
-from scoredrift import GaussianMixture, MixtureScore, OrnsteinUhlenbeck, mixture_of_five
+from scoredrift import FlowScore, GaussianMixture, OrnsteinUhlenbeck, mixture_of_five
 
 OPERATIONS = {
     "as built": lambda q: q,
@@ -83,14 +83,14 @@ def test_flow_at_time_t_is_the_diffused_mixture(t, method):
     q = random_mixture(5, dim=3)
     x, still = points(1, 20, 3), q.diffuse(t)
     named = {"__call__": still.score, "divergence": still.score_divergence, "log_density": still.log_density}
-    flowing = getattr(MixtureScore(q, OrnsteinUhlenbeck()), method)
+    flowing = getattr(FlowScore(q, OrnsteinUhlenbeck()), method)
     torch.testing.assert_close(flowing(x, t), named[method](x), rtol=1e-11, atol=1e-11)
 
 
 @pytest.mark.parametrize("method", ["__call__", "divergence", "log_density"])
 def test_each_row_may_have_its_own_time(method):
     ou = OrnsteinUhlenbeck()
-    flowing = getattr(MixtureScore(random_mixture(6, dim=3), ou), method)
+    flowing = getattr(FlowScore(random_mixture(6, dim=3), ou), method)
     x, t = points(2, 12, 3), ou.geometric_grid(11)
     one_by_one = torch.cat([flowing(x[i : i + 1], float(t[i])) for i in range(12)])
     torch.testing.assert_close(flowing(x, t), one_by_one, rtol=1e-12, atol=1e-12)

@@ -9,8 +9,8 @@ from helpers import gaussian, jacobian_trace, mixtures, points, random_mixture, 
 from scoredrift import (
     ConstantField,
     Estimate,
+    FlowScore,
     FunctionScore,
-    MixtureScore,
     OrnsteinUhlenbeck,
     ScoreError,
     SumScore,
@@ -27,9 +27,9 @@ def wavy(x, t):
 
 
 def errors():
-    exact = MixtureScore(random_mixture(1), OU)
+    exact = FlowScore(random_mixture(1), OU)
     return {
-        "blur": ScoreError(MixtureScore(exact.mixture.blur(0.5), OU), exact),
+        "blur": ScoreError(FlowScore(exact.law.blur(0.5), OU), exact),
         "push": ScoreError(SumScore(exact, ConstantField(torch.tensor([0.3, -1.0]).double())), exact),
         "wavy": ScoreError(SumScore(exact, FunctionScore(wavy)), exact),
     }
@@ -42,7 +42,7 @@ each_time = pytest.mark.parametrize("t", TIMES)
 @repeatable
 @given(q=mixtures(), seed=st.integers(0, 100), t=st.sampled_from(TIMES))
 def test_automatic_divergence_agrees_with_the_closed_form_of_mixtures(q, seed, t):
-    exact, x = MixtureScore(q, OU), points(seed, 10, q.dim)
+    exact, x = FlowScore(q, OU), points(seed, 10, q.dim)
     torch.testing.assert_close(FunctionScore(exact).divergence(x, t), exact.divergence(x, t))
 
 
@@ -80,7 +80,7 @@ def test_constant_field_is_constant_and_has_no_divergence():
 
 @each_time
 def test_sum_adds_values_and_divergences(t):
-    exact = MixtureScore(random_mixture(2), OU)
+    exact = FlowScore(random_mixture(2), OU)
     total = SumScore(exact, FunctionScore(wavy))
     x, time = points(4, 10, 2), torch.tensor(t, dtype=torch.float64)
     torch.testing.assert_close(total(x, t), exact(x, t) + wavy(x, time))
@@ -99,7 +99,7 @@ def test_error_is_learned_minus_exact(error, t):
 @each_time
 def test_stein_operator_is_the_divergence_of_the_error_flux_over_the_density(error, t):
     # Where the density underflows there is no flux to divide: stay near the law.
-    x = error.exact.mixture.diffuse(t).sample(20, generator=seeded(6))
+    x = error.exact.law.diffuse(t).sample(20, generator=seeded(6))
 
     def flux(y):
         return error.exact.log_density(y, t).exp()[:, None] * error(y, t)
@@ -111,7 +111,7 @@ def test_stein_operator_is_the_divergence_of_the_error_flux_over_the_density(err
 @each_error
 @each_time
 def test_stein_operator_has_mean_zero_under_the_exact_law(error, t):
-    x = error.exact.mixture.diffuse(t).sample(40_000, generator=seeded(7))
+    x = error.exact.law.diffuse(t).sample(40_000, generator=seeded(7))
     values = error.stein(x, t)
     assert float(values.std()) > 0.01
     assert within(Estimate.from_samples(values), 0.0)
@@ -119,6 +119,6 @@ def test_stein_operator_has_mean_zero_under_the_exact_law(error, t):
 
 @each_time
 def test_a_rotation_is_invisible_to_the_stein_operator_of_the_standard_normal(t):
-    exact = MixtureScore(gaussian([0.0, 0.0], 1.0), OU)
+    exact = FlowScore(gaussian([0.0, 0.0], 1.0), OU)
     error = ScoreError(SumScore(exact, FunctionScore(lambda x, t: x @ SPIN)), exact)
     assert float(error.stein(points(8, 20, 2), t).abs().max()) < 1e-12

@@ -23,9 +23,9 @@ from scoredrift import (
     Ancestral,
     EulerMaruyama,
     ExponentialIntegrator,
+    FlowScore,
     GaussianMixture,
     HeunFlow,
-    MixtureScore,
     OrnsteinUhlenbeck,
     Trajectory,
     exact_paths,
@@ -64,7 +64,7 @@ def errors_at_the_end(integrator, steps):
     """Errors of mean and variance, from the exact law at T with its mean displaced by one."""
     (mean_T, variance_T), (mean_0, variance_0) = law_at(OU.t_max), law_at(OU.t_min)
     grid = OU.uniform_grid(steps)
-    mean, var = affine_law(integrator, MixtureScore(TARGET, OU), mean_T + 1, variance_T, grid)
+    mean, var = affine_law(integrator, FlowScore(TARGET, OU), mean_T + 1, variance_T, grid)
     return abs(mean - mean_0 - remaining_displacement(integrator)), abs(var - variance_0)
 
 
@@ -138,7 +138,7 @@ def plane():
 
     def smallest_p_value(integrator):
         start, g = q.diffuse(OU.t_max).sample(8000, generator=seeded(101)), seeded(102)
-        ends = simulate(MixtureScore(q, OU), start, OU.geometric_grid(200), integrator, generator=g)
+        ends = simulate(FlowScore(q, OU), start, OU.geometric_grid(200), integrator, generator=g)
         views = [lambda x: x[:, 0], lambda x: x[:, 1], lambda x: x.sum(1), lambda x: x.norm(dim=1)]
         return min(ks_2samp(view(ends).numpy(), view(draws).numpy()).pvalue for view in views)
 
@@ -165,7 +165,7 @@ def test_simulation_repeats_to_the_bit_for_a_seed(integrator):
     def run(seed):
         g = seeded(seed)
         x = q.sample(50, generator=g)
-        return simulate(MixtureScore(q, OU), x, OU.uniform_grid(10), integrator, generator=g)
+        return simulate(FlowScore(q, OU), x, OU.uniform_grid(10), integrator, generator=g)
 
     assert torch.equal(run(3), run(3))
     assert not torch.equal(run(3), run(4))
@@ -188,7 +188,7 @@ def test_functionals_see_every_step_in_order():
         def record(self, step):
             self.steps.append(step)
 
-    score, grid, diary, path = MixtureScore(TARGET, OU), OU.geometric_grid(6), Diary(), Trajectory()
+    score, grid, diary, path = FlowScore(TARGET, OU), OU.geometric_grid(6), Diary(), Trajectory()
     x = torch.zeros(4, 1, dtype=torch.float64)
     end = simulate(score, x, grid, EulerMaruyama(), generator=seeded(0), functionals=[diary, path])
     assert [step.t for step in diary.steps] == grid[:-1].tolist()
@@ -203,7 +203,7 @@ def test_functionals_see_every_step_in_order():
 
 @pytest.mark.parametrize("integrator", STOCHASTIC, **by_name)
 def test_evolved_density_is_the_gaussian_of_the_exact_recursion(integrator):
-    score, grid, nodes = MixtureScore(TARGET, OU), OU.uniform_grid(40), line(-8, 8, 641)
+    score, grid, nodes = FlowScore(TARGET, OU), OU.uniform_grid(40), line(-8, 8, 641)
     mean, var = law_at(OU.t_max)
     evolved = evolve_density(score, normal_density(nodes, mean, var), nodes, grid, integrator)
     expected = normal_density(nodes, *affine_law(integrator, score, mean, var, grid))
@@ -215,11 +215,11 @@ def test_evolved_density_is_the_gaussian_of_the_exact_recursion(integrator):
 def test_evolved_density_has_the_moments_of_simulated_samples(integrator):
     q, grid, nodes = random_mixture(3, dim=1), OU.uniform_grid(12), line(count=561)
     evolved = evolve_density(
-        MixtureScore(q, OU), density_on(q.diffuse(OU.t_max), nodes), nodes, grid, integrator
+        FlowScore(q, OU), density_on(q.diffuse(OU.t_max), nodes), nodes, grid, integrator
     )
     g = seeded(5)
     start = q.diffuse(OU.t_max).sample(20_000, generator=g)
-    x = simulate(MixtureScore(q, OU), start, grid, integrator, generator=g)
+    x = simulate(FlowScore(q, OU), start, grid, integrator, generator=g)
     powers = torch.arange(1, 5)
     moments = torch.trapezoid(evolved * nodes ** powers[:, None], nodes)
     assert worst_sigmas(x**powers, moments) < 5
@@ -238,7 +238,7 @@ def test_a_path_that_leaves_the_numbers_is_reported_with_its_time():
 def test_simulation_on_cuda_has_the_moments_of_the_exact_recursion():
     there, grid = TARGET.to(device="cuda"), OU.uniform_grid(40)
     x = there.diffuse(OU.t_max).sample(40_000, generator=seeded(0, "cuda"))
-    end = simulate(MixtureScore(there, OU), x, grid, EulerMaruyama(), generator=seeded(1, "cuda")).cpu()
-    mean, var = affine_law(EulerMaruyama(), MixtureScore(TARGET, OU), *law_at(OU.t_max), grid)
+    end = simulate(FlowScore(there, OU), x, grid, EulerMaruyama(), generator=seeded(1, "cuda")).cpu()
+    mean, var = affine_law(EulerMaruyama(), FlowScore(TARGET, OU), *law_at(OU.t_max), grid)
     assert worst_sigmas(end, torch.tensor([mean])) < 5
     assert worst_sigmas((end - mean) ** 2, torch.tensor([var])) < 5

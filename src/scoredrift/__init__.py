@@ -1,29 +1,44 @@
 """Score errors in diffusion models, and the drift they cause in recursive training."""
 
 from scoredrift.estimates import Estimate
+from scoredrift.fits import KernelFit, SimulatedKernelFit
+from scoredrift.gaussians import Gaussian
 from scoredrift.integrators import Ancestral, EulerMaruyama, ExponentialIntegrator, HeunFlow
+from scoredrift.kde import KernelDensity
+from scoredrift.laws import Blend
 from scoredrift.mixtures import GaussianMixture, mixture_of_five
 from scoredrift.process import OrnsteinUhlenbeck
-from scoredrift.scores import ConstantField, FunctionScore, MixtureScore, ScoreError, SumScore
+from scoredrift.recursion import recurse
+from scoredrift.regimes import Accumulate, FreshFraction, Replace
+from scoredrift.scores import ConstantField, FlowScore, FunctionScore, ScoreError, SumScore
 from scoredrift.simulate import Trajectory, exact_paths, simulate
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Accumulate",
     "Ancestral",
+    "Blend",
     "ConstantField",
     "Estimate",
     "EulerMaruyama",
     "ExponentialIntegrator",
+    "FlowScore",
+    "FreshFraction",
     "FunctionScore",
+    "Gaussian",
     "GaussianMixture",
     "HeunFlow",
-    "MixtureScore",
+    "KernelDensity",
+    "KernelFit",
     "OrnsteinUhlenbeck",
+    "Replace",
     "ScoreError",
+    "SimulatedKernelFit",
     "SumScore",
     "Trajectory",
     "exact_paths",
     "mixture_of_five",
+    "recurse",
     "simulate",
 ]

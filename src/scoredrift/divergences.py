@@ -16,11 +16,11 @@ from scoredrift import _checks
 from scoredrift.estimates import Estimate
 
 
-class Law(Protocol):
+class Density(Protocol):
     """A law that can be sampled and whose density is known.
 
     >>> from scoredrift.mixtures import mixture_of_five
-    >>> law: Law = mixture_of_five()
+    >>> law: Density = mixture_of_five()
     """
 
     def sample(self, n: int, *, generator: torch.Generator) -> Tensor:
@@ -30,7 +30,7 @@ class Law(Protocol):
         """Log-density in nats at points ``[n, d]``; result ``[n]``."""
 
 
-def kl(p: Law, q: Law, n: int, *, generator: torch.Generator) -> Estimate:
+def kl(p: Density, q: Density, n: int, *, generator: torch.Generator) -> Estimate:
     """Kullback–Leibler divergence KL(P‖Q) = E_P[log p − log q] by plain Monte Carlo.
 
     Args:
@@ -55,7 +55,7 @@ def kl(p: Law, q: Law, n: int, *, generator: torch.Generator) -> Estimate:
     return Estimate.from_samples(p.log_density(x) - q.log_density(x))
 
 
-def kl_close(p: Law, q: Law, n: int, *, generator: torch.Generator) -> Estimate:
+def kl_close(p: Density, q: Density, n: int, *, generator: torch.Generator) -> Estimate:
     """KL(P‖Q) = E_P[log(p/q) − 1 + q/p] by Monte Carlo, for laws that lie close together.
 
     The added term has mean zero, and the integrand is never negative and of second order in

@@ -23,14 +23,14 @@ from torch import Tensor
 from scoredrift import _checks
 from scoredrift.estimates import Estimate
 from scoredrift.integrators import StochasticIntegrator, VectorField
-from scoredrift.mixtures import GaussianMixture
+from scoredrift.laws import Law
 from scoredrift.process import OrnsteinUhlenbeck, TimeSampler, log_uniform_times
 from scoredrift.simulate import Step, decreasing
 
 
 def ideal_energy(
     error: VectorField,
-    law: GaussianMixture,
+    law: Law,
     process: OrnsteinUhlenbeck,
     n: int,
     *,
@@ -55,6 +55,7 @@ def ideal_energy(
     Raises:
         ValueError: n < 2, a generator on another device, or an error of wrong shape or not finite.
 
+    >>> from scoredrift.mixtures import GaussianMixture
     >>> from scoredrift.scores import ConstantField
     >>> q = GaussianMixture(torch.ones(1), torch.zeros(1, 1), torch.ones(1))
     >>> push = ConstantField(torch.tensor([0.5]))
@@ -71,10 +72,54 @@ def ideal_energy(
     return Estimate.from_samples(weight * value.square().sum(1))
 
 
+def learned_energy(
+    error: VectorField,
+    model: Law,
+    process: OrnsteinUhlenbeck,
+    n: int,
+    *,
+    generator: torch.Generator,
+    times: TimeSampler = log_uniform_times,
+) -> Estimate:
+    """Score-error energy on learned paths, ε̂² = E_P̂[w(τ) ‖e(X_τ, τ)‖²], without simulating them.
+
+    Where the learned score is itself the score of a flow, that of a kernel density or a mixture, the
+    learned reverse process started from the flow's q_T is that flow read backwards, and X_τ is one
+    exact draw from it. Any other learned score has to be simulated, with the functional ``Energy``.
+    Source: arXiv 2602.16601, definition of the learned energy; the random times are ours.
+
+    Args:
+        error: e(x, t), called with x ``[n, d]`` and t ``[n]``.
+        model: law p̂_0 whose flow has the learned score.
+        process: forward process.
+        n: number of draws ≥ 2; each costs one evaluation of e.
+        generator: source of randomness, on the device of ``model``.
+        times: sampler of τ.
+
+    Returns:
+        Estimate of ε̂² (dimensionless; half of it is KL(P̂‖P*) in nats, for paths that start alike).
+
+    Raises:
+        ValueError: n < 2, a generator on another device, or an error of wrong shape or not finite.
+
+    >>> from scoredrift.mixtures import GaussianMixture
+    >>> from scoredrift.scores import FlowScore, ScoreError
+    >>> q, ou = GaussianMixture(torch.ones(1), torch.zeros(1, 1), torch.ones(1)), OrnsteinUhlenbeck()
+    >>> model = q.blur(1.0)
+    >>> error = ScoreError(FlowScore(model, ou), FlowScore(q, ou))
+    >>> g = torch.Generator().manual_seed(0)
+    >>> on_learned = learned_energy(error, model, ou, 10_000, generator=g)
+    >>> on_ideal = ideal_energy(error, q, ou, 10_000, generator=g)
+    >>> on_learned.value > on_ideal.value  # the blurred law lives further out, where e is larger
+    True
+    """
+    return ideal_energy(error, model, process, n, generator=generator, times=times)
+
+
 def held_energy(
     learned: VectorField,
     exact: VectorField,
-    law: GaussianMixture,
+    law: Law,
     process: OrnsteinUhlenbeck,
     grid: Tensor,
     integrator: StochasticIntegrator,
@@ -113,11 +158,12 @@ def held_energy(
         ValueError: n < 2, an integrator without ``held_drift``, a grid that does not decrease or does
             not run from T to t0, a generator on another device, or a score of wrong shape.
 
-    >>> from scoredrift.scores import MixtureScore
+    >>> from scoredrift.mixtures import GaussianMixture
+    >>> from scoredrift.scores import FlowScore
     >>> from scoredrift.integrators import EulerMaruyama
     >>> q = GaussianMixture(torch.ones(1), torch.zeros(1, 1), torch.ones(1))
     >>> ou = OrnsteinUhlenbeck()
-    >>> s = MixtureScore(q, ou)
+    >>> s = FlowScore(q, ou)
     >>> g = torch.Generator().manual_seed(0)
     >>> step = EulerMaruyama()
     >>> coarse = held_energy(s, s, q, ou, ou.uniform_grid(10), step, 4000, generator=g)

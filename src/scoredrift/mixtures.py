@@ -24,6 +24,7 @@ from torch import Tensor
 
 from scoredrift import _checks
 from scoredrift import process as ou
+from scoredrift.laws import Evaluation, elapsed
 
 
 @dataclass(frozen=True)
@@ -178,7 +179,7 @@ class GaussianMixture:
         >>> q.log_density(torch.zeros(1, 1))
         tensor([-0.9189])
         """
-        return self.posterior(x).log_density
+        return self.at(x).log_density
 
     def score(self, x: Tensor) -> Tensor:
         """Score ∇ log q(x) = Σ r_k u_k; Args and Raises as for ``log_density``.
@@ -190,7 +191,7 @@ class GaussianMixture:
         >>> q.score(torch.tensor([[1.0, -2.0]]))
         tensor([[-1.,  2.]])
         """
-        return self.posterior(x).score()
+        return self.at(x).score
 
     def score_divergence(self, x: Tensor) -> Tensor:
         """Divergence ∇·∇ log q(x), formula above; Args and Raises as for ``log_density``.
@@ -202,38 +203,39 @@ class GaussianMixture:
         >>> q.score_divergence(torch.tensor([[1.0, -2.0]]))
         tensor([-2.])
         """
-        return self.posterior(x).score_divergence()
+        return self.at(x).score_divergence
 
-    def posterior(self, x: Tensor, t: Tensor | None = None) -> Posterior:
-        """Component posteriors at the points, under the law of X_t when X_0 follows this mixture.
+    def at(self, x: Tensor, t: float | Tensor = 0.0) -> Evaluation:
+        """Log-density, score and its divergence at the points, for the law of X_t when X_0 ~ q.
 
         Args:
-            x: points, shape ``[n, d]``.
-            t: time of the Ornstein–Uhlenbeck flow, ≥ 0, a tensor of the mixture's dtype, shape ``[]``
-                or ``[n]``; None means t = 0.
+            x: points, shape ``[n, d]``, in the dtype and on the device of the mixture.
+            t: time of the Ornstein–Uhlenbeck flow, ≥ 0, shape ``[]`` or ``[n]``.
 
         Returns:
-            Posterior, from which density, score and divergence at time t follow.
+            Evaluation: log q_t ``[n]``, ∇ log q_t ``[n, d]``, ∇·∇ log q_t ``[n]``.
 
         Raises:
             ValueError: points of another shape, dtype or device, or not finite; negative times.
 
         >>> q = GaussianMixture(torch.ones(1), torch.zeros(1, 2), torch.ones(1))
-        >>> q.posterior(torch.tensor([[1.0, -2.0]]), torch.tensor(4.0)).score()
+        >>> q.at(torch.tensor([[1.0, -2.0]]), 4.0).score
         tensor([[-1.,  2.]])
         """
         _checks.points("x", x, self.dim, like=self.weights)
-        elapsed = torch.zeros((), dtype=self.dtype, device=self.device) if t is None else t
-        a = ou.scale(elapsed).reshape(-1, 1)
-        var = a**2 * self.variances + ou.variance(elapsed).reshape(-1, 1)
+        when = elapsed(t, x)
+        a = ou.scale(when)
+        var = a**2 * self.variances + ou.variance(when)
         # ‖x − a m‖ = a ‖x/a − m‖: distances to fixed centres, whatever the time of each point.
         exactly = "donot_use_mm_for_euclid_dist"  # the expanded square loses digits
         squared = (a * torch.cdist(x / a, self.means, compute_mode=exactly)) ** 2
         log_norms = 0.5 * self.dim * torch.log(2 * math.pi * var)
         logits = self.weights.log() - 0.5 * squared / var - log_norms
         log_density = torch.logsumexp(logits, dim=1)
-        share = torch.exp(logits - log_density[:, None])
-        return Posterior(x, log_density, share / var, squared / var, a * ((share / var) @ self.means))
+        precision = torch.exp(logits - log_density[:, None]) / var  # r_k / w_k²
+        score = a * (precision @ self.means) - precision.sum(1, keepdim=True) * x
+        spread = (precision * (squared / var - self.dim)).sum(1)  # Σ r_k (‖u_k‖² − d/w_k²)
+        return Evaluation(log_density, score, spread - score.square().sum(1))
 
     def blend(self, other: GaussianMixture, fraction: float) -> GaussianMixture:
         """Training mixture q = α p + (1−α) p̂ with this law as p and ``other`` as p̂.
@@ -261,6 +263,18 @@ class GaussianMixture:
             torch.cat([self.means, other.means]),
             torch.cat([self.variances, other.variances]),
         )
+
+    def merge(self) -> GaussianMixture:
+        """The same law with equal components counted once, their weights added.
+
+        >>> p = GaussianMixture(torch.ones(1), torch.zeros(1, 1), torch.ones(1))
+        >>> p.blend(p, 0.25).merge().weights
+        tensor([1.])
+        """
+        components = torch.cat([self.means, self.variances[:, None]], dim=1)
+        kept, place = components.unique(dim=0, return_inverse=True)
+        weights = torch.zeros(len(kept), dtype=self.dtype, device=self.device)
+        return GaussianMixture(weights.index_add_(0, place, self.weights), kept[:, :-1], kept[:, -1])
 
     def blur(self, bandwidth: float) -> GaussianMixture:
         """Law q * N(0, h² I), w² → w² + h²: the limit of a kernel-density fit with many samples.
@@ -299,50 +313,6 @@ class GaussianMixture:
         elapsed = torch.tensor(_checks.number("t", t, low=0.0), dtype=self.dtype, device=self.device)
         a, v = ou.scale(elapsed), ou.variance(elapsed)
         return GaussianMixture(self.weights, a * self.means, a**2 * self.variances + v)
-
-
-@dataclass(frozen=True)
-class Posterior:
-    """Component posteriors at points x, from which density, score and divergence follow.
-
-    Made by ``GaussianMixture.posterior``; m_k and w_k are those of the law at its time t.
-
-    Args:
-        x: points, ``[n, d]``.
-        log_density: log q_t(x), ``[n]``.
-        precision: r_k / w_k², ``[n, J]``.
-        distance: ‖x − m_k‖² / w_k², ``[n, J]``.
-        pull: Σ_k (r_k / w_k²) m_k, ``[n, d]``.
-
-    >>> standard = GaussianMixture(torch.ones(1), torch.zeros(1, 2), torch.ones(1))
-    >>> standard.posterior(torch.tensor([[1.0, -2.0]])).score_divergence()
-    tensor([-2.])
-    """
-
-    x: Tensor
-    log_density: Tensor
-    precision: Tensor
-    distance: Tensor
-    pull: Tensor
-
-    def score(self) -> Tensor:
-        """Score Σ r_k (m_k − x)/w_k², shape ``[n, d]``.
-
-        >>> standard = GaussianMixture(torch.ones(1), torch.zeros(1, 2), torch.ones(1))
-        >>> standard.posterior(torch.tensor([[1.0, -2.0]])).score()
-        tensor([[-1.,  2.]])
-        """
-        return self.pull - self.precision.sum(1, keepdim=True) * self.x
-
-    def score_divergence(self) -> Tensor:
-        """Divergence Σ r_k (‖u_k‖² − d/w_k²) − ‖score‖², shape ``[n]``.
-
-        >>> standard = GaussianMixture(torch.ones(1), torch.zeros(1, 2), torch.ones(1))
-        >>> standard.posterior(torch.zeros(1, 2)).score_divergence()
-        tensor([-2.])
-        """
-        spread = (self.precision * (self.distance - self.x.shape[1])).sum(1)
-        return spread - self.score().square().sum(1)
 
 
 def mixture_of_five(

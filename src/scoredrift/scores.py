@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from scoredrift import _checks
-from scoredrift.mixtures import GaussianMixture, Posterior
+from scoredrift.laws import Evaluation, Law
 from scoredrift.process import OrnsteinUhlenbeck
 
 
@@ -46,53 +46,64 @@ class Score(Protocol):
 
 
 @dataclass(frozen=True)
-class MixtureScore:
-    """Exact score s*(x, t) = ∇ log q_t(x) of the Ornstein–Uhlenbeck flow of a Gaussian mixture.
+class FlowScore:
+    """Score ∇ log q_t(x) of the Ornstein–Uhlenbeck flow of a law: exact for q, learned for others.
 
-    Its methods take x ``[n, d]`` and t ``[]`` or ``[n]``.
+    With the law of the data it is s*; with a kernel-density estimate it is the learned ŝ of the
+    mixture experiment. Its methods take x ``[n, d]`` and t ``[]`` or ``[n]``.
 
     Args:
-        mixture: law q of X_0.
+        law: law q of X_0: a Gaussian mixture, a kernel density, a blend of such.
         process: forward process; times outside its [t0, T] are refused.
 
     Raises:
-        ValueError: on a call, times outside [t0, T] or points that do not fit the mixture in
+        ValueError: on a call, times outside [t0, T] or points that do not fit the law in
             shape, dtype or device, or are not finite.
 
+    >>> from scoredrift.mixtures import GaussianMixture
     >>> q = GaussianMixture(torch.ones(1), torch.zeros(1, 2), torch.ones(1))
-    >>> MixtureScore(q, OrnsteinUhlenbeck())(torch.tensor([[1.0, -2.0]]), 0.5)
+    >>> FlowScore(q, OrnsteinUhlenbeck())(torch.tensor([[1.0, -2.0]]), 0.5)
     tensor([[-1.,  2.]])
     """
 
-    mixture: GaussianMixture
+    law: Law
     process: OrnsteinUhlenbeck
 
     def __call__(self, x: Tensor, t: float | Tensor) -> Tensor:
-        """Value s*(x, t), shape ``[n, d]``."""
-        return self._posterior(x, t).score()
+        """Value ∇ log q_t(x), shape ``[n, d]``."""
+        return self.at(x, t).score
 
     def divergence(self, x: Tensor, t: float | Tensor) -> Tensor:
-        """Divergence ∇·s*(x, t), shape ``[n]``; arguments as for the class.
+        """Divergence ∇·∇ log q_t(x), shape ``[n]``; arguments as for the class.
 
+        >>> from scoredrift.mixtures import GaussianMixture
         >>> q = GaussianMixture(torch.ones(1), torch.zeros(1, 2), torch.ones(1))
-        >>> MixtureScore(q, OrnsteinUhlenbeck()).divergence(torch.zeros(1, 2), 0.5)
+        >>> FlowScore(q, OrnsteinUhlenbeck()).divergence(torch.zeros(1, 2), 0.5)
         tensor([-2.])
         """
-        return self._posterior(x, t).score_divergence()
+        return self.at(x, t).score_divergence
 
     def log_density(self, x: Tensor, t: float | Tensor) -> Tensor:
         """Log-density log q_t(x) in nats, shape ``[n]``; arguments as for the class.
 
+        >>> from scoredrift.mixtures import GaussianMixture
         >>> q = GaussianMixture(torch.ones(1), torch.zeros(1, 2), torch.ones(1))
-        >>> MixtureScore(q, OrnsteinUhlenbeck()).log_density(torch.zeros(1, 2), 0.5)
+        >>> FlowScore(q, OrnsteinUhlenbeck()).log_density(torch.zeros(1, 2), 0.5)
         tensor([-1.8379])
         """
-        return self._posterior(x, t).log_density
+        return self.at(x, t).log_density
 
-    def _posterior(self, x: Tensor, t: float | Tensor) -> Posterior:
-        _checks.points("x", x, self.mixture.dim, like=self.mixture.weights)
+    def at(self, x: Tensor, t: float | Tensor) -> Evaluation:
+        """Log-density, score and divergence from one evaluation; arguments as for the class.
+
+        >>> from scoredrift.mixtures import GaussianMixture
+        >>> q = GaussianMixture(torch.ones(1), torch.zeros(1, 2), torch.ones(1))
+        >>> FlowScore(q, OrnsteinUhlenbeck()).at(torch.zeros(1, 2), 0.5).score_divergence
+        tensor([-2.])
+        """
+        _checks.points("x", x)
         when = _checks.times("t", t, x, self.process.t_min, self.process.t_max)
-        return self.mixture.posterior(x, when)
+        return self.law.at(x, when)
 
 
 @dataclass(frozen=True)
@@ -213,9 +224,10 @@ class ScoreError:
         learned: ŝ.
         exact: s*, the score of the law that ŝ was meant to learn; what the two refuse is refused.
 
+    >>> from scoredrift.mixtures import GaussianMixture
     >>> q = GaussianMixture(torch.ones(1), torch.zeros(1, 1), torch.ones(1))
-    >>> exact = MixtureScore(q, OrnsteinUhlenbeck())
-    >>> blurred = MixtureScore(q.blur(1.0), OrnsteinUhlenbeck())
+    >>> exact = FlowScore(q, OrnsteinUhlenbeck())
+    >>> blurred = FlowScore(q.blur(1.0), OrnsteinUhlenbeck())
     >>> bool(ScoreError(blurred, exact)(torch.ones(1, 1), 0.02) > 0)  # a blur pulls outwards
     True
     """

@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from scoredrift import _checks
 from scoredrift.integrators import Integrator, VectorField
-from scoredrift.mixtures import GaussianMixture
+from scoredrift.laws import Law
 from scoredrift.process import OrnsteinUhlenbeck
 
 
@@ -176,7 +176,7 @@ def decreasing(grid: Tensor) -> list[float]:
 
 
 def exact_paths(
-    law: GaussianMixture, process: OrnsteinUhlenbeck, grid: Tensor, n: int, *, generator: torch.Generator
+    law: Law, process: OrnsteinUhlenbeck, grid: Tensor, n: int, *, generator: torch.Generator
 ) -> Tensor:
     """Draw exact paths of the ideal reverse process P* on a grid, without a solver.
 
@@ -198,6 +198,7 @@ def exact_paths(
         ValueError: a grid that does not decrease or leaves [0, T], n < 1, or a generator on another
             device.
 
+    >>> from scoredrift.mixtures import GaussianMixture
     >>> q = GaussianMixture(torch.ones(1), torch.zeros(1, 2), torch.ones(1))
     >>> ou = OrnsteinUhlenbeck()
     >>> exact_paths(q, ou, ou.uniform_grid(4), 3, generator=torch.Generator().manual_seed(0)).shape
