@@ -1,0 +1,156 @@
+"""What an experiment is, how it is run and where its results are kept."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from scoredrift import _checks, storage
+from scoredrift.provenance import provenance
+
+SCALES = ("quick", "medium", "paper")
+RESULTS = Path(__file__).parents[1] / "results"
+
+
+@dataclass(frozen=True)
+class Result:
+    """Numbers of one experiment with their provenance.
+
+    Args:
+        values: tensors by name.
+        note: settings and provenance.
+
+    >>> Result({"x": torch.zeros(2)}, {"provenance": {"seed": 1}}).provenance
+    {'seed': 1}
+    """
+
+    values: dict[str, Tensor]
+    note: dict[str, Any]
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """Device, command, seed, commit, versions, date and duration."""
+        return self.note["provenance"]
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A protocol with a task that computes its numbers at a given scale.
+
+    Args:
+        name: what the command line calls it.
+        title: one line.
+        scales: settings by scale, each with an entry ``about`` that says what it costs.
+        task: computes the numbers; called with settings, seed, device, folder for checkpoints,
+            workers and progress.
+
+    >>> from scoredrift.experiments import EXPERIMENTS
+    >>> sorted(EXPERIMENTS["mixture"].scales)
+    ['medium', 'paper', 'quick']
+    """
+
+    name: str
+    title: str
+    scales: Mapping[str, Mapping[str, Any]]
+    task: Callable[..., dict[str, Tensor]]
+
+    def run(
+        self,
+        scale: str,
+        *,
+        out: Path,
+        device: str = "cpu",
+        seed: int = 2602,
+        workers: int = 1,
+        resume: bool = False,
+        progress: bool = False,
+    ) -> Path:
+        """Run at a scale and store the result in ``out``.
+
+        Args:
+            scale: quick, medium or paper.
+            out: folder of the result; checkpoints lie below it while the run lasts.
+            device: torch device.
+            seed: ≥ 0.
+            workers: processes.
+            resume: go on from the checkpoints of an interrupted run.
+            progress: show progress bars.
+
+        Returns:
+            File of the result.
+
+        Raises:
+            ValueError: a scale or device that does not exist, or checkpoints of an interrupted run
+                while ``resume`` is false.
+        """
+        if scale not in self.scales:
+            _checks.refuse("scale", repr(scale), f"choose one of {', '.join(self.scales)}")
+        _available(device)
+        checkpoints = out / f"{self.name}-{scale}-checkpoints"
+        if checkpoints.exists() and not resume:
+            remedy = "an interrupted run left checkpoints there: pass resume=True (--resume), or delete it"
+            _checks.refuse("out", checkpoints, remedy)
+        began = time.perf_counter()
+        options = {"seed": seed, "device": device, "workers": workers, "progress": progress}
+        values = self.task(self.scales[scale], folder=checkpoints, **options)
+        origin = provenance(seed=seed, device=device, seconds=time.perf_counter() - began)
+        origin |= {"resumed": resume, "workers": workers}
+        note = {"experiment": self.name, "scale": scale, "settings": dict(self.scales[scale])}
+        path = out / file_name(self.name, scale)
+        storage.save(path, values, note | {"provenance": origin})
+        shutil.rmtree(checkpoints, ignore_errors=True)
+        return path
+
+
+def file_name(name: str, scale: str) -> str:
+    """Name of the file with the result of an experiment at a scale.
+
+    Args:
+        name: name of the experiment.
+        scale: quick, medium or paper.
+
+    >>> file_name("mixture", "paper")
+    'mixture-paper.safetensors'
+    """
+    return f"{name}-{scale}.safetensors"
+
+
+def stored(name: str, scale: str, folder: Path | None = None) -> Result:
+    """Result that was computed before: one that came with the package, or one of your own.
+
+    Args:
+        name: name of the experiment.
+        scale: quick, medium or paper.
+        folder: where ``run`` put it; None for the results in the package.
+
+    Returns:
+        Values and provenance.
+
+    Raises:
+        ValueError: there is no such result, or its file is damaged.
+
+    >>> stored("mixture", "giant")
+    Traceback (most recent call last):
+    ...
+    ValueError: result = mixture-giant.safetensors: not stored; run: scoredrift run mixture --scale giant
+    """
+    path = (RESULTS if folder is None else folder) / file_name(name, scale)
+    if not path.exists():
+        remedy = f"not stored; run: scoredrift run {name} --scale {scale}"
+        _checks.refuse("result", path.name, remedy)
+    return Result(*storage.load(path))
+
+
+def _available(device: str) -> None:
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        _checks.refuse("device", repr(device), f"{reason}; pass cpu, or a device that torch sees")

@@ -1,0 +1,249 @@
+"""The ten-dimensional mixture: the source paper's recursion with a kernel-density score.
+
+Protocol (arXiv 2602.16601, App. G.1, known to us second-hand; centres from an independent
+reproduction): five Gaussians in R^10, bandwidth h = 0.6, N = 100 000 points, 500 Euler–Maruyama
+steps from T = 4 to t0 = 0.02, 20 generations, α ∈ {0.1, 0.5, 0.9}, ten runs.
+
+Two routes. ``EXACT`` draws each generation from the law that the kernel density generates, and also
+measures both energies of each generation. ``LITERAL`` simulates: N(0, I) at T, then the steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+
+from scoredrift.experiments.base import Experiment
+from scoredrift.fits import KernelFit, SimulatedKernelFit
+from scoredrift.girsanov import ideal_energy, learned_energy
+from scoredrift.kde import KernelDensity
+from scoredrift.laws import Blend, Law
+from scoredrift.mixtures import mixture_of_five
+from scoredrift.process import OrnsteinUhlenbeck
+from scoredrift.recursion import Generation, History, Measured, recurse
+from scoredrift.regimes import FreshFraction
+from scoredrift.scores import FlowScore, ScoreError
+from scoredrift.sweeps import cases, sweep
+
+ALPHAS = (0.1, 0.5, 0.9)
+BANDWIDTH = 0.6
+REACH, BINS = 8.0, 80
+
+
+def moments(generation: Generation) -> Measured:
+    """Mean and second moments E x_j² of a generation's points, each coordinate by itself.
+
+    Args:
+        generation: as ``recurse`` hands it over.
+
+    Returns:
+        ``mean`` and ``second_moment``, each ``[d]``, float64.
+
+    >>> from scoredrift.gaussians import Gaussian
+    >>> x, law = torch.ones(3, 2), Gaussian(torch.zeros(2), torch.eye(2))
+    >>> moments(Generation(0, x, law, x, torch.Generator(), None))["second_moment"]
+    tensor([1., 1.], dtype=torch.float64)
+    """
+    x = generation.drawn.double()
+    return {"mean": x.mean(0), "second_moment": x.square().mean(0)}
+
+
+def picture(x: Tensor) -> Tensor:
+    """Counts of points over the plane of the first two coordinates, 80 × 80 cells on [−8, 8]².
+
+    These two coordinates span the leading principal components of the five-Gaussian law.
+
+    Args:
+        x: points, shape ``[n, d]``, d ≥ 2.
+
+    Returns:
+        Counts, shape ``[80, 80]``, int32, first coordinate first; points outside are not counted.
+
+    >>> int(picture(torch.zeros(7, 2)).sum())
+    7
+    """
+    cell = ((x[:, :2] + REACH) * (BINS / (2 * REACH))).floor().long()
+    inside = ((cell >= 0) & (cell < BINS)).all(1)
+    flat = cell[inside, 0] * BINS + cell[inside, 1]
+    return torch.bincount(flat, minlength=BINS**2).reshape(BINS, BINS).int()
+
+
+@dataclass(frozen=True)
+class Energies:
+    """Energies of a generation's score error, on ideal and on learned paths, for kernel densities.
+
+    The exact score is that of the training law: p for generation 0, α p + (1−α) p̂^{i−1} later.
+
+    Args:
+        target: the data law p.
+        alpha: fresh fraction α of the run.
+        fit: how the models of the run are fitted.
+        draws: random times for each estimate, ≥ 2.
+
+    >>> data, fit = mixture_of_five(dtype=torch.float32), KernelFit(0.6, OrnsteinUhlenbeck())
+    >>> measure = Energies(data, 0.5, fit, draws=100)
+    >>> run = recurse(fit, data, regime=FreshFraction(0.5), generations=1, size=50, seed=0, measure=measure)
+    >>> run["ideal_energy"].shape  # value and standard error of each generation
+    torch.Size([2, 2])
+    """
+
+    target: Law
+    alpha: float
+    fit: KernelFit
+    draws: int
+
+    def __call__(self, generation: Generation) -> Measured:
+        """``ideal_energy`` ε*² and ``learned_energy`` ε̂² of one generation, dimensionless."""
+        trained_on = self.target
+        if generation.previous is not None and self.alpha < 1:
+            trained_on = Blend((self.alpha, 1 - self.alpha), (self.target, cast(Law, generation.previous)))
+        ou, generator = self.fit.process, generation.generator
+        model = KernelDensity(generation.training, self.fit.bandwidth)
+        error = ScoreError(FlowScore(model, ou), FlowScore(trained_on, ou))
+        return {
+            "ideal_energy": ideal_energy(error, trained_on, ou, self.draws, generator=generator),
+            "learned_energy": learned_energy(error, model, ou, self.draws, generator=generator),
+        }
+
+
+@dataclass(frozen=True)
+class Measure:
+    """Moments of every generation, pictures of some, and energies where they are asked for.
+
+    Args:
+        pictured: generations of which the points are counted over the plane.
+        energies: measures the energies; None leaves them out.
+
+    >>> from scoredrift.gaussians import Gaussian
+    >>> x, law = torch.ones(3, 2), Gaussian(torch.zeros(2), torch.eye(2))
+    >>> sorted(Measure((0,), None)(Generation(0, x, law, x, torch.Generator(), None)))
+    ['mean', 'picture', 'second_moment']
+    """
+
+    pictured: tuple[int, ...]
+    energies: Energies | None
+
+    def __call__(self, generation: Generation) -> Measured:
+        """What is measured of one generation, by name."""
+        found = dict(moments(generation))
+        if generation.index in self.pictured:
+            found["picture"] = picture(generation.drawn)
+        if self.energies is not None:
+            found |= self.energies(generation)
+        return found
+
+
+def run_case(
+    settings: Mapping[str, Any],
+    *,
+    alpha: float,
+    run: int,
+    seed: int,
+    device: str,
+    folder: Path,
+    progress: bool,
+) -> History:
+    """One run of the recursion at one fresh fraction.
+
+    Args:
+        settings: an entry of the scales below.
+        alpha: fresh fraction.
+        run: number of the run; with ``seed`` it fixes the random numbers.
+        seed: seed of the experiment.
+        device: torch device.
+        folder: checkpoints.
+        progress: show a bar over the generations.
+    """
+    data = mixture_of_five(dtype=torch.float32).to(device=device)
+    ou, last = OrnsteinUhlenbeck(), settings["generations"]
+    exact = KernelFit(BANDWIDTH, ou)
+    draws = settings.get("draws", 0)
+    measure = Measure((0, last // 2, last), Energies(data, alpha, exact, draws) if draws else None)
+    return recurse(
+        SimulatedKernelFit(BANDWIDTH, ou, settings["steps"]) if "steps" in settings else exact,
+        data,
+        regime=FreshFraction(alpha),
+        generations=last,
+        size=settings["size"],
+        seed=seed + run,
+        measure=measure,
+        folder=folder / f"alpha-{alpha}-run-{run}",
+        device=device,
+        progress=progress,
+    )
+
+
+def run_all(
+    settings: Mapping[str, Any], *, seed: int, device: str, folder: Path, workers: int, progress: bool
+) -> dict[str, Tensor]:
+    """All runs at all fresh fractions.
+
+    Args:
+        settings: an entry of the scales below.
+        seed: seed of the experiment.
+        device: torch device.
+        folder: checkpoints.
+        workers: processes.
+        progress: show progress bars.
+
+    Returns:
+        For each α, ``{α}/mean`` and ``{α}/second_moment`` ``[runs, generations + 1, d]``, the
+        energies with their standard errors ``[runs, generations + 1, 2]``, and ``{α}/picture`` of
+        generations 0, half and last of the first run, ``[3, 80, 80]``.
+    """
+    grid = cases(alpha=ALPHAS, run=range(settings["runs"]))
+    common = {"settings": settings, "seed": seed, "device": device, "folder": folder}
+    each = common | {"progress": progress and workers == 1}
+    histories = sweep(run_case, [each | case for case in grid], workers=workers, progress=progress)
+    values = {}
+    for alpha in ALPHAS:
+        of_alpha = [h for h, case in zip(histories, grid, strict=True) if case["alpha"] == alpha]
+        values[f"{alpha}/picture"] = of_alpha[0]["picture"]
+        for name in sorted(of_alpha[0].measured[0].keys() - {"picture"}):
+            values[f"{alpha}/{name}"] = torch.stack([history[name] for history in of_alpha])
+    return values
+
+
+EXACT = Experiment(
+    "mixture",
+    "ten-dimensional mixture, kernel-density score, exact route, with energies",
+    {
+        "quick": {"about": "a few seconds", "size": 2_000, "generations": 20, "runs": 2, "draws": 200},
+        "medium": {"about": "minutes", "size": 20_000, "generations": 20, "runs": 4, "draws": 4_000},
+        "paper": {
+            "about": "20 minutes on a CPU",
+            "size": 100_000,
+            "generations": 20,
+            "runs": 10,
+            "draws": 4_000,
+        },
+    },
+    run_all,
+)
+LITERAL = Experiment(
+    "mixture-literal",
+    "the same by literal simulation of 500 Euler–Maruyama steps",
+    {
+        "quick": {"about": "half a minute", "size": 500, "generations": 20, "runs": 1, "steps": 100},
+        "medium": {
+            "about": "half an hour on two cores",
+            "size": 5_000,
+            "generations": 20,
+            "runs": 1,
+            "steps": 500,
+        },
+        "paper": {
+            "about": "minutes on a large GPU",
+            "size": 100_000,
+            "generations": 20,
+            "runs": 1,
+            "steps": 500,
+        },
+    },
+    run_all,
+)

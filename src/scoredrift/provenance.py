@@ -1,0 +1,87 @@
+"""Where a stored number comes from: device, command, seed, commit, versions, duration."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+
+
+def provenance(*, seed: int, device: torch.device | str, seconds: float) -> dict[str, Any]:
+    """Everything that someone needs to run it again and compare.
+
+    Args:
+        seed: seed of the run.
+        device: where it ran.
+        seconds: wall-clock time that it took, in seconds.
+
+    Returns:
+        Dictionary of texts and numbers, in a form that JSON holds.
+
+    >>> sorted(provenance(seed=1, device="cpu", seconds=2.0))[:4]
+    ['command', 'commit', 'date', 'device']
+    """
+    return {
+        "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "commit": commit(),
+        "date": datetime.now(UTC).date().isoformat(),
+        "device": device_name(device),
+        "seconds": round(seconds, 1),
+        "seed": seed,
+        "threads": torch.get_num_threads(),
+        "versions": {
+            "python": platform.python_version(),
+            "scoredrift": importlib.metadata.version("scoredrift"),
+            "torch": torch.__version__,
+        },
+    }
+
+
+def device_name(device: torch.device | str) -> str:
+    """Name of the processor behind a torch device.
+
+    Args:
+        device: torch device.
+
+    >>> device_name("cpu") != ""
+    True
+    """
+    kind = torch.device(device)
+    if kind.type == "cuda":
+        return torch.cuda.get_device_name(kind)
+    if kind.type != "cpu":
+        return kind.type
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def commit() -> str:
+    """Commit of the checkout that the package runs from, marked where files differ from it.
+
+    Returns:
+        Hash, with "+" appended where there are uncommitted changes; "released" outside a checkout.
+
+    >>> len(commit()) > 0
+    True
+    """
+    folder = Path(__file__).parent
+    try:
+        head = _git("rev-parse", "--short=12", "HEAD", folder=folder)
+        changed = _git("status", "--porcelain", "--untracked-files=no", "--", ".", folder=folder)
+    except (OSError, subprocess.CalledProcessError):
+        return "released"
+    return head + ("+" if changed else "")
+
+
+def _git(*words: str, folder: Path) -> str:
+    return subprocess.run(
+        ["git", *words], cwd=folder, check=True, capture_output=True, text=True
+    ).stdout.strip()
