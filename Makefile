@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: book test notebooks lint format address clean help
+.PHONY: book test bench notebooks lint format address clean help
 
 help:  ## say what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/'
@@ -19,6 +19,11 @@ test: book lint  ## check every formula, every cell and every page
 
 notebooks: $(READY)  ## execute the chapters and write the notebook beside each source
 	$(BIN)/python tools/book.py notebooks
+
+bench: $(READY)  ## time the score engine against its alternatives and store the result in the package
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[bench]"
+	$(BIN)/python -m pytest benchmarks/bench_kde_score.py --benchmark-json _build/benchmark.json
+	$(BIN)/python benchmarks/store.py _build/benchmark.json cpu
 
 lint: $(READY)  ## style and types
 	$(BIN)/ruff format --check .

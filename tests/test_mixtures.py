@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from helpers import (
     density_on,
+    gaussian,
     jacobian_trace,
     line,
     mixtures,
@@ -120,6 +121,26 @@ def test_blending_mixes_the_densities(p, q, alpha):
     nodes = line()
     mixed = alpha * density_on(p, nodes) + (1 - alpha) * density_on(q, nodes)
     torch.testing.assert_close(density_on(p.blend(q, alpha), nodes), mixed, rtol=1e-11, atol=1e-300)
+
+
+@repeatable
+@given(p=mixtures(), seed=st.integers(10**7, 10**8), alpha=st.floats(0.05, 0.95))
+def test_merging_counts_equal_components_once_and_keeps_the_law(p, seed, alpha):
+    q = random_mixture(seed, 2, p.dim)
+    thrice = p.blend(q, alpha).blend(p, 0.4).blend(q, 0.7)
+    merged, x = thrice.merge(), points(seed, 20, p.dim)
+    assert len(merged.weights) == len(p.weights) + len(q.weights)
+    torch.testing.assert_close(merged.at(x, 0.1), thrice.at(x, 0.1), rtol=1e-10, atol=1e-10)
+    torch.testing.assert_close(merged.mean(), thrice.mean())
+    torch.testing.assert_close(merged.covariance(), thrice.covariance())
+
+
+def test_merging_keeps_components_apart_that_differ_in_width_only():
+    wide, narrow = gaussian([0.5, 1.0], 2.0), gaussian([0.5, 1.0], 1.0)
+    merged = wide.blend(narrow, 0.25).blend(wide, 0.8).merge()
+    assert dict(zip(merged.variances.tolist(), merged.weights.tolist(), strict=True)) == pytest.approx(
+        {2.0: 0.4, 1.0: 0.6}
+    )
 
 
 @repeatable

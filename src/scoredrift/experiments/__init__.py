@@ -3,9 +3,9 @@
 ``scoredrift run NAME --scale SCALE`` runs an experiment; chapters load what it stored.
 """
 
-from scoredrift.experiments.base import Experiment, Result, stored
+from scoredrift.experiments.base import Experiment, Result, benchmark, stored
 from scoredrift.experiments.mixture import EXACT, LITERAL
 
 EXPERIMENTS: dict[str, Experiment] = {experiment.name: experiment for experiment in (EXACT, LITERAL)}
 
-__all__ = ["EXPERIMENTS", "Experiment", "Result", "stored"]
+__all__ = ["EXPERIMENTS", "Experiment", "Result", "benchmark", "stored"]

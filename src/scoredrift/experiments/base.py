@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import time
 from collections.abc import Callable, Mapping
@@ -146,6 +147,27 @@ def stored(name: str, scale: str, folder: Path | None = None) -> Result:
         remedy = f"not stored; run: scoredrift run {name} --scale {scale}"
         _checks.refuse("result", path.name, remedy)
     return Result(*storage.load(path))
+
+
+def benchmark(device: str) -> dict[str, Any]:
+    """What ``make bench`` measured and stored in the package.
+
+    Args:
+        device: "cpu" or "cuda".
+
+    Returns:
+        ``provenance`` and ``rows``: group, name, seconds (min, median, stddev of the rounds) and more.
+
+    Raises:
+        ValueError: nothing is stored for the device.
+
+    >>> sorted(benchmark("cpu"))
+    ['provenance', 'rows']
+    """
+    path = RESULTS / f"benchmark-{device}.json"
+    if not path.exists():
+        _checks.refuse("device", repr(device), "no benchmark is stored for it; run make bench there")
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def _available(device: str) -> None:

@@ -1,0 +1,167 @@
+"""Attention over centres, against brute force in float64; its blocks, memory and gradients."""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from helpers import points, repeatable, seeded
+from scoredrift import GaussianMixture, KernelDensity, attention, mixture_of_five
+from scoredrift.attention import Moments, local_blocks, moments, plain_moments
+
+ROUNDING = {torch.float32: {"rtol": 3e-5, "atol": 3e-5}, torch.float64: {"rtol": 1e-11, "atol": 1e-11}}
+each_route = pytest.mark.parametrize("route", [moments, plain_moments])
+each_dtype = pytest.mark.parametrize("dtype", ROUNDING, ids=str)
+
+
+def brute_force(y, gain, centres, log_weights=None):
+    """The definition, in float64, with every difference of points formed first."""
+    away = centres.double() - y.double()[:, None]
+    squared = away.square().sum(2)
+    logits = -0.5 * gain.double()[:, None] * squared + (0 if log_weights is None else log_weights.double())
+    share = torch.softmax(logits, 1)
+    return Moments((share[:, :, None] * away).sum(1), (share * squared).sum(1), torch.logsumexp(logits, 1))
+
+
+def chances(seed, n):
+    return torch.softmax(2 * torch.randn(n, generator=seeded(seed), dtype=torch.float64), 0)
+
+
+def agree(found, y, gain, centres, log_weights=None, **tolerance):
+    wanted = brute_force(y, gain, centres, log_weights)
+    assert {part.dtype for part in found} == {y.dtype}
+    torch.testing.assert_close([part.double() for part in found], list(wanted), **tolerance)
+
+
+@pytest.fixture
+def small_blocks(monkeypatch):
+    monkeypatch.setattr(attention, "_ROWS", 4)
+    monkeypatch.setattr(attention, "_ENTRIES", 40)
+
+
+@each_route
+@each_dtype
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize(("n", "m", "dim"), [(37, 11, 2), (16, 5, 1), (50, 90, 10), (3, 1, 2), (1, 6, 3)])
+def test_attention_is_the_sum_over_all_centres(small_blocks, route, dtype, weighted, n, m, dim):
+    y, centres = points(0, n, dim).to(dtype), points(1, m, dim).to(dtype)
+    log_weights = chances(2, m).log().to(dtype) if weighted else None
+    for gain in (torch.full((n,), 0.3), torch.linspace(0.01, 4, n)):
+        found = route(y, gain.to(dtype), centres, log_weights)
+        agree(found, y, gain.to(dtype), centres, log_weights, **ROUNDING[dtype])
+
+
+@repeatable
+@given(seed=st.integers(0, 10**6), n=st.integers(1, 60), m=st.integers(1, 60), dim=st.integers(1, 5))
+def test_both_routes_agree_with_brute_force_for_any_numbers_of_points(seed, n, m, dim):
+    y, centres, log_weights = points(seed, n, dim), points(seed + 1, m, dim), chances(seed, m).log()
+    gain = 0.05 + chances(seed + 2, n) * n
+    for route in (moments, plain_moments):
+        agree(route(y, gain, centres, log_weights), y, gain, centres, log_weights, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize(("route", "digits"), [(moments, 1e-4), (plain_moments, 1e-3)])
+@each_dtype
+def test_attention_does_not_care_where_the_origin_is(small_blocks, route, digits, dtype):
+    """Distances are of order one; without a local origin 1000² would eat all digits of a float32."""
+    y, centres = (1000 + points(3, 40, 3)).to(dtype), (1000 + points(4, 20, 3)).to(dtype)
+    gain = torch.ones(40, dtype=dtype)
+    tolerance = digits if dtype == torch.float32 else 1e-9
+    agree(route(y, gain, centres), y, gain, centres, rtol=tolerance, atol=tolerance)
+
+
+def test_each_block_has_its_own_origin(small_blocks):
+    """Two clouds far apart: their common mean would be far from both."""
+    y, centres = points(5, 32, 2).float(), points(6, 16, 2).float()
+    for cloud in (y, centres):
+        cloud[::2] += 1000
+        cloud[1::2] -= 1000
+    gain = torch.full((32,), 0.1)
+    agree(moments(y, gain, centres), y, gain, centres, rtol=1e-4, atol=1e-4)
+
+
+@each_route
+def test_equal_points_count_as_often_as_they_occur(small_blocks, route):
+    y, centres = points(7, 5, 2).repeat(4, 1), points(8, 3, 2)
+    often = torch.cat([centres, centres[:1], centres[:1]])
+    heavy = torch.tensor([3.0, 1.0, 1.0]).double().log()
+    gain = torch.full((20,), 0.7).double()
+    torch.testing.assert_close(route(y, gain, often), route(y, gain, centres, heavy))
+    agree(route(y, gain, often), y, gain, often, **ROUNDING[torch.float64])
+
+
+@pytest.mark.parametrize("bandwidth", [0.6, 0.1])
+def test_single_precision_keeps_five_digits_of_the_score_of_the_paper(bandwidth):
+    g, t, data = seeded(0), 0.02, mixture_of_five()
+    centres, x = data.sample(2000, generator=g).float(), data.diffuse(t).sample(3000, generator=g).float()
+    rough = KernelDensity(centres, bandwidth).at(x, t)
+    weights = torch.full((2000,), 1 / 2000, dtype=torch.float64)
+    exact = GaussianMixture(weights, centres.double(), 0 * weights + bandwidth**2).at(x.double(), t)
+    for found, wanted, relative in zip(rough, exact, (1e-5, 1e-5, 2e-4), strict=True):
+        assert float((found.double() - wanted).norm() / wanted.norm()) < relative
+
+
+@repeatable
+@given(n=st.integers(1, 200), rows=st.integers(1, 60), dim=st.integers(1, 4))
+def test_blocks_cover_all_points_and_are_no_larger_than_asked(n, rows, dim):
+    blocks = local_blocks(points(9, n, dim), rows)
+    assert blocks.shape[1] <= rows
+    assert blocks.numel() - n < len(blocks)
+    assert torch.equal(blocks.flatten().unique(), torch.arange(n))
+
+
+def test_blocks_are_full_and_hold_every_point_once_where_sizes_allow():
+    blocks = local_blocks(points(10, 64, 3), 8)
+    assert blocks.shape == (8, 8)
+    assert torch.equal(blocks.flatten().sort().values, torch.arange(64))
+
+
+@pytest.mark.parametrize("stretch", [1.0, 30.0])
+def test_blocks_are_local(stretch):
+    """Cutting a square into 64 by halves leaves 1/8 of each side, and 1/64 of the variance."""
+    y = torch.rand(4096, 2, generator=seeded(11), dtype=torch.float64) * torch.tensor([1.0, stretch])
+    blocks = local_blocks(y, 64)
+    inside = y[blocks].var(1).sum(1).mean() / y.var(0).sum()
+    assert float(inside) < (0.025 if stretch == 1 else 0.0025)
+
+
+MEMORY = """
+import resource, sys, torch
+from scoredrift import KernelDensity
+from scoredrift.attention import plain_moments
+torch.set_num_threads(1)
+peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+g = torch.Generator().manual_seed(0)
+x, centres = torch.randn(2, 20_000, 10, generator=g)
+before = peak()
+{call}
+print(peak() - before)
+"""
+
+
+@pytest.mark.parametrize(
+    "call",
+    ["KernelDensity(centres, 0.5).at(x, 0.02)", "plain_moments(x, torch.ones(20_000), centres[:5000])"],
+    ids=["fused", "plain"],
+)
+def test_memory_does_not_grow_with_the_product_of_queries_and_centres(call):
+    """All logits of these queries and centres would take 1.6 GB, or 0.4 GB."""
+    command = [sys.executable, "-c", MEMORY.replace("{call}", call)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 200e6
+
+
+@pytest.mark.parametrize("name", ["y", "gain", "centres"])
+def test_gradients_of_the_log_sum_are_moments(name):
+    """∂ log_sum/∂y = g · shift, ∂ log_sum/∂g = −½ spread, and moving all points changes nothing."""
+    y, gain, centres = points(12, 9, 3), torch.linspace(0.1, 2, 9).double(), points(13, 6, 3)
+    shift, spread, _ = brute_force(y, gain, centres)
+    inputs = {"y": y, "gain": gain, "centres": centres}
+    inputs[name].requires_grad_(True)
+    (slope,) = torch.autograd.grad(moments(**inputs).log_sum.sum(), inputs[name])
+    pull = gain.detach()[:, None] * shift.detach()
+    wanted = {"y": pull, "gain": -0.5 * spread.detach(), "centres": -pull.sum(0)}
+    torch.testing.assert_close(slope.sum(0) if name == "centres" else slope, wanted[name])
