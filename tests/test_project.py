@@ -61,11 +61,15 @@ def test_address_is_written_everywhere_and_taken_back(tmp_path: Path, url: str) 
 
 
 @pytest.mark.parametrize("document", ["README.md", "book/how-to.md"])
-def test_code_of_the_documents_runs(document: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_code_of_the_documents_runs(
+    document: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / document).read_text(), re.S)
     assert blocks
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}  # a reader runs the blocks of a page one after the other
     for block in blocks:
-        exec(compile(block, document, "exec"), {})
+        exec(compile(block, document, "exec"), names)
     assert "±" in capsys.readouterr().out
 
 

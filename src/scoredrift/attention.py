@@ -51,8 +51,8 @@ class Moments(NamedTuple):
 def moments(y: Tensor, gain: Tensor, centres: Tensor, log_weights: Tensor | None = None) -> Moments:
     """Softmax moments by the fastest route that the device has; memory grows with N + M only.
 
-    On CPUs this is torch's fused attention, on CUDA a Triton kernel; where neither is to be had,
-    or where the queries ask for gradients, the plain route. Inputs are taken as they come; laws
+    On CPUs this is torch's fused attention, on CUDA a Triton kernel (float32, d ≤ 128); elsewhere,
+    and where the inputs ask for gradients, the plain route. Inputs are taken as they come; laws
     check them.
 
     Args:
@@ -72,12 +72,7 @@ def moments(y: Tensor, gain: Tensor, centres: Tensor, log_weights: Tensor | None
     if torch.is_grad_enabled() and (y.requires_grad or gain.requires_grad or centres.requires_grad):
         return plain_moments(y, gain, centres, log_weights)
     if y.device.type == "cuda" and y.dtype == torch.float32 and importlib.util.find_spec("triton"):
-        from scoredrift import kde_triton
-
-        order = local_blocks(y, 128).flatten()
-        parts = kde_triton.moments(y[order], gain[order], centres.contiguous(), log_weights)
-        whole = (torch.empty_like(y), torch.empty_like(gain), torch.empty_like(gain))
-        return Moments(*(out.index_copy_(0, order, part) for out, part in zip(whole, parts, strict=True)))
+        return _fused_on_cuda(y, gain, centres, log_weights)
     if y.device.type == "cpu":
         return _fused_on_cpu(y, gain, centres, log_weights)
     return plain_moments(y, gain, centres, log_weights)
@@ -113,6 +108,17 @@ def _plain_block(y: Tensor, gain: Tensor, centres: Tensor, log_weights: Tensor |
     log_sum = torch.logsumexp(logits, dim=1)
     share = torch.exp(logits - log_sum[:, None])
     return Moments(share @ centres - y, (share * squared).sum(1), log_sum)
+
+
+def _fused_on_cuda(y: Tensor, gain: Tensor, centres: Tensor, log_weights: Tensor | None) -> Moments:
+    from scoredrift import kde_triton  # needs Triton, which comes with CUDA builds of torch
+
+    if y.shape[1] > kde_triton.MAX_DIM:
+        return plain_moments(y, gain, centres, log_weights)
+    order = local_blocks(y, 128).flatten()
+    parts = kde_triton.moments(y[order], gain[order], centres.contiguous(), log_weights)
+    whole = (torch.empty_like(y), torch.empty_like(gain), torch.empty_like(gain))
+    return Moments(*(out.index_copy_(0, order, part) for out, part in zip(whole, parts, strict=True)))
 
 
 def _fused_on_cpu(y: Tensor, gain: Tensor, centres: Tensor, log_weights: Tensor | None) -> Moments:
