@@ -46,6 +46,12 @@ def number(
     return result
 
 
+def finite(value: Tensor) -> bool:
+    """Whether no entry is NaN or infinite."""
+    # Both survive a sum, which is far cheaper than a look at every entry; but a sum can overflow.
+    return math.isfinite(float(value.detach().sum())) or bool(torch.isfinite(value).all())
+
+
 def floating(name: str, value: Any) -> Tensor:
     """Return ``value`` if it is a finite float32 or float64 tensor."""
     if not isinstance(value, Tensor):

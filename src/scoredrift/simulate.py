@@ -140,7 +140,7 @@ def simulate(
     for t, t_next in tqdm(list(pairwise(times)), disable=not progress, desc="reverse"):
         noise = torch.randn(x.shape, generator=generator, dtype=x.dtype, device=x.device)
         x_next = integrator.step(field, x, t, t_next, noise)
-        if not bool(torch.isfinite(x_next).all()):
+        if not _checks.finite(x_next):
             _checks.refuse(
                 "x",
                 f"NaN or infinite after the step from t = {t:.4g} to {t_next:.4g}",
