@@ -19,7 +19,7 @@ def main(report: Path, device: str) -> None:
         stats = {key: one["stats"][key] for key in ("min", "median", "stddev", "rounds")}
         rows.append({"group": one["group"], "name": one["name"]} | stats | one["extra_info"])
     seconds = sum(row["median"] * row["rounds"] for row in rows)
-    origin = provenance(seed=2602, device=device, seconds=seconds) | {"command": "make bench"}
+    origin = provenance(seed=2602, device=device) | {"command": "make bench", "seconds": round(seconds, 1)}
     path = RESULTS / f"benchmark-{device}.json"
     path.write_text(json.dumps({"provenance": origin, "rows": rows}, indent=1) + "\n")
     print(f"stored {len(rows)} rows in {path}")

@@ -38,7 +38,7 @@ def agree(found, y, gain, centres, log_weights=None, **tolerance):
 
 @pytest.fixture
 def small_blocks(monkeypatch):
-    monkeypatch.setattr(attention, "_ROWS", 4)
+    monkeypatch.setattr(attention, "_ROWS_ON_CPU", 4)
     monkeypatch.setattr(attention, "_ENTRIES", 40)
 
 

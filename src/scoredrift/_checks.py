@@ -92,7 +92,8 @@ def times(name: str, t: float | Tensor, x: Tensor, low: float, high: float) -> T
     outside = ~((value >= low - slack) & (value <= high * (1 + _TIME_SLACK)))
     if bool(outside.any()):
         worst = float(value[outside][0]) if value.ndim else float(value)
-        refuse(name, worst, f"pass times in [{low}, {high}], or widen t_min, t_max of the process")
+        wider = "" if math.isinf(high) else ", or widen t_min, t_max of the process"
+        refuse(name, worst, f"pass times in [{low}, {high}]{wider}")
     return value
 
 

@@ -23,9 +23,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-# Rows of queries for each block and thread: as many as the fused kernel needs to keep its threads
-# busy; the fewer the rows, the closer the origin.
-_ROWS = 1024
+# Queries that share an origin: the fewer, the closer the origin and the more digits; the more, the less
+# work at the borders.
+_ROWS_ON_CPU, _ROWS_ON_CUDA = 512, 128
+_LARGEST_DIM_ON_CUDA = 128
 # Entries of the matrix of logits that the plain route holds at once.
 _ENTRIES = 2**22
 
@@ -69,12 +70,15 @@ def moments(y: Tensor, gain: Tensor, centres: Tensor, log_weights: Tensor | None
     >>> torch.allclose(moments(y, gain, c).shift, plain_moments(y, gain, c).shift, atol=1e-6)
     True
     """
-    if torch.is_grad_enabled() and (y.requires_grad or gain.requires_grad or centres.requires_grad):
+    inputs = (y, gain, centres) if log_weights is None else (y, gain, centres, log_weights)
+    followed = torch.is_grad_enabled() and any(value.requires_grad for value in inputs)
+    if followed or len(y) == 0:
         return plain_moments(y, gain, centres, log_weights)
-    if y.device.type == "cuda" and y.dtype == torch.float32 and importlib.util.find_spec("triton"):
-        return _fused_on_cuda(y, gain, centres, log_weights)
     if y.device.type == "cpu":
         return _fused_on_cpu(y, gain, centres, log_weights)
+    has_kernel = importlib.util.find_spec("triton") and y.shape[1] <= _LARGEST_DIM_ON_CUDA
+    if y.device.type == "cuda" and y.dtype == torch.float32 and has_kernel:
+        return _fused_on_cuda(y, gain, centres, log_weights)
     return plain_moments(y, gain, centres, log_weights)
 
 
@@ -107,43 +111,45 @@ def _plain_block(y: Tensor, gain: Tensor, centres: Tensor, log_weights: Tensor |
         logits = logits + log_weights
     log_sum = torch.logsumexp(logits, dim=1)
     share = torch.exp(logits - log_sum[:, None])
-    return Moments(share @ centres - y, (share * squared).sum(1), log_sum)
+    origin = y.detach().mean(0)
+    return Moments(share @ (centres - origin) - (y - origin), (share * squared).sum(1), log_sum)
 
 
 def _fused_on_cuda(y: Tensor, gain: Tensor, centres: Tensor, log_weights: Tensor | None) -> Moments:
     from scoredrift import kde_triton  # needs Triton, which comes with CUDA builds of torch
 
-    if y.shape[1] > kde_triton.MAX_DIM:
-        return plain_moments(y, gain, centres, log_weights)
-    order = local_blocks(y, 128).flatten()
+    order = local_blocks(y, _ROWS_ON_CUDA).flatten()
     parts = kde_triton.moments(y[order], gain[order], centres.contiguous(), log_weights)
-    whole = (torch.empty_like(y), torch.empty_like(gain), torch.empty_like(gain))
-    return Moments(*(out.index_copy_(0, order, part) for out, part in zip(whole, parts, strict=True)))
+    # A point that sits in two blocks has two results, which may differ in their last digits.
+    places = torch.arange(len(order), device=y.device)
+    first = torch.full((len(y),), len(order), device=y.device).scatter_reduce(0, order, places, "amin")
+    return Moments(*(part[first] for part in parts))
 
 
 def _fused_on_cpu(y: Tensor, gain: Tensor, centres: Tensor, log_weights: Tensor | None) -> Moments:
-    dim = y.shape[1]
+    (n, dim), m = y.shape, len(centres)
     width = dim + 1 if log_weights is None else dim + 2
-    keys = centres.new_empty(1, 1, len(centres), width)
-    if log_weights is not None:
-        keys[0, 0, :, dim + 1] = log_weights
-    result = Moments(torch.empty_like(y), torch.empty_like(gain), torch.empty_like(gain))
-    for block in local_blocks(y, _ROWS * torch.get_num_threads()):
-        origin = y[block].mean(0)
-        local, g = y[block] - origin, gain[block]
-        torch.sub(centres, origin, out=keys[0, 0, :, :dim])
-        keys[0, 0, :, dim] = -0.5 * keys[0, 0, :, :dim].square().sum(1)
-        queries = y.new_ones(1, 1, len(block), width)
-        queries[0, 0, :, :dim], queries[0, 0, :, dim] = g[:, None] * local, g
+    result = Moments(y.new_empty(n, dim), y.new_empty(n), y.new_empty(n))
+    # A group of blocks keeps the threads busy, so what a block is need not depend on their number.
+    for block in local_blocks(y, _ROWS_ON_CPU).split(torch.get_num_threads()):
+        origins = y[block].mean(1, keepdim=True)
+        local, g = y[block] - origins, gain[block]
+        keys = y.new_empty(1, len(block), m, width)
+        torch.sub(centres, origins, out=keys[0, :, :, :dim])
+        keys[0, :, :, dim] = -0.5 * keys[0, :, :, :dim].square().sum(2)
+        if log_weights is not None:
+            keys[0, :, :, dim + 1] = log_weights
+        queries = y.new_ones(1, *block.shape, width)
+        queries[0, :, :, :dim], queries[0, :, :, dim] = g[:, :, None] * local, g
         # The same kernel as torch.nn.functional.scaled_dot_product_attention, which hides its log-sum.
         averages, log_sums = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
             queries, keys, keys, scale=1.0
         )
-        mean, norm = averages[0, 0, :, :dim], -2 * averages[0, 0, :, dim]
-        own = local.square().sum(1)
+        mean, norm = averages[0, :, :, :dim], -2 * averages[0, :, :, dim]
+        own = local.square().sum(2)
         result.shift[block] = mean - local
-        result.spread[block] = norm - 2 * (mean * local).sum(1) + own
-        result.log_sum[block] = log_sums.reshape(-1).to(y.dtype) - 0.5 * g * own
+        result.spread[block] = norm - 2 * (mean * local).sum(2) + own
+        result.log_sum[block] = log_sums.reshape(g.shape).to(y.dtype) - 0.5 * g * own
     return result
 
 

@@ -71,8 +71,10 @@ class Checkpoints:
             tensors |= {f"measured/{i}/{name}": value for name, value in values.items()}
         note = {"settings": self.settings, "generation": index}
         storage.save(self.folder / f"generation-{index:04d}.safetensors", tensors, note)
-        for old in self._files()[:-_KEPT]:
-            old.unlink()
+        # What is older is not needed, and what is later was damaged, or it would have been resumed.
+        for path in self._files():
+            if not index - _KEPT < _generation(path) <= index:
+                path.unlink(missing_ok=True)
 
     def newest(self, generations: int) -> Saved | None:
         """Newest state that is whole, or None where there is none.
@@ -86,6 +88,8 @@ class Checkpoints:
         Warns:
             UserWarning: a file is truncated or altered; it is named and passed over.
         """
+        for draft in self.folder.glob(".generation-*.safetensors.*"):  # of a process that was killed
+            draft.unlink(missing_ok=True)
         later = []
         for path in reversed(self._files()):
             try:
@@ -108,7 +112,7 @@ class Checkpoints:
         return None
 
     def _files(self) -> list[Path]:
-        return sorted(self.folder.glob("generation-*.safetensors"))
+        return sorted(self.folder.glob("generation-*.safetensors"), key=_generation)
 
     def _same_run(self, stored: dict[str, Any]) -> None:
         for name in sorted(self.settings.keys() | stored.keys()):
@@ -116,3 +120,7 @@ class Checkpoints:
             if here != there:
                 remedy = f"the checkpoints in {self.folder} have {there}; choose another folder"
                 _checks.refuse(name, here, remedy)
+
+
+def _generation(path: Path) -> int:
+    return int(path.stem.removeprefix("generation-"))

@@ -5,9 +5,9 @@ A kernel density with bandwidth h, trained on points c_j, generates the law of i
     Σ_j (1/N) N(a(t0) c_j, a(t0)² h² + v(t0)),
 
 if its reverse process starts from its own q_T and runs without error: ``KernelFit`` draws from this
-law directly. ``SimulatedKernelFit`` does what the source paper did: it starts from N(0, I) and takes
-time steps. As N → ∞ the first maps a law q to the law of a(t0)(X + h ξ) + √v(t0) ξ', which keeps
-Gaussian mixtures Gaussian mixtures.
+law directly. ``SimulatedKernelFit`` starts from N(0, I) and takes time steps, as the source paper
+did; ``NormalStartFit`` starts there, too, but makes no error of steps. As N → ∞ the first maps a
+law q to the law of a(t0)(X + h ξ) + √v(t0) ξ', which keeps Gaussian mixtures Gaussian mixtures.
 """
 
 from __future__ import annotations
@@ -161,6 +161,96 @@ class SimulatedModel:
 
 
 @dataclass(frozen=True)
+class NormalStartFit:
+    """Fit a kernel density and run its reverse process without steps, but from N(0, I).
+
+    Between ``KernelFit`` and ``SimulatedKernelFit``: what a simulation with infinitely many steps would
+    generate. Given Y_T = y, the reverse process leads back to centre j with probability r_j(y), the
+    responsibility at time T, and along the Ornstein–Uhlenbeck bridge to
+
+        N(a0 c_j + k (y − a_T c_j), (b0 − k a' b0) I),     k = a' b0/b_T,  a' = a(T − t0),
+
+    where a0, b0 and a_T, b_T are scale and variance of the kernel density at t0 and T.
+
+    Args:
+        bandwidth: h > 0, in the units of the data.
+        process: forward process.
+
+    Raises:
+        ValueError: h ≤ 0.
+
+    >>> model = NormalStartFit(0.6, OrnsteinUhlenbeck())(torch.zeros(5, 2), generator=torch.Generator())
+    >>> model.sample(3, generator=torch.Generator().manual_seed(0)).shape
+    torch.Size([3, 2])
+    """
+
+    bandwidth: float
+    process: OrnsteinUhlenbeck
+
+    def __post_init__(self) -> None:
+        _checks.number("bandwidth", self.bandwidth, low=0.0, open_low=True)
+
+    def __call__(self, data: Tensor, *, generator: torch.Generator) -> NormalStartModel:
+        """Model that draws from N(0, I) backwards; fitting takes no randomness.
+
+        Args:
+            data: training set, shape ``[n, d]``.
+            generator: unused.
+        """
+        return NormalStartModel(KernelDensity(data, self.bandwidth), self.process)
+
+
+@dataclass(frozen=True)
+class NormalStartModel:
+    """Reverse process of a kernel density's flow, started from N(0, I); see ``NormalStartFit``.
+
+    Args:
+        density: the kernel density.
+        process: forward process.
+
+    >>> model = NormalStartModel(KernelDensity(torch.zeros(5, 2), 1.0), OrnsteinUhlenbeck())
+    >>> model.sample(3, generator=torch.Generator().manual_seed(0)).shape
+    torch.Size([3, 2])
+    """
+
+    density: KernelDensity
+    process: OrnsteinUhlenbeck
+
+    def sample(self, n: int, *, generator: torch.Generator) -> Tensor:
+        """Draw n points; takes n × N exponentials, a block of points at a time.
+
+        Args:
+            n: number of points ≥ 1.
+            generator: source of randomness, on the device of the centres.
+
+        Returns:
+            Points, shape ``[n, d]``.
+
+        Raises:
+            ValueError: n that is not a positive integer, or a generator on another device.
+        """
+        _checks.count("n", n)
+        _checks.generator_on(generator, self.density.device)
+        early, late = self.density.diffuse(self.process.t_min), self.density.diffuse(self.process.t_max)
+        b_early, b_late = early.bandwidth**2, late.bandwidth**2
+        kept = float(ou.scale(self.process.duration))  # a'
+        gain = kept * b_early / b_late
+        dtype, device = self.density.dtype, self.density.device
+        points = []
+        for rows in torch.arange(n).split(max(1, 2**24 // len(late.centres))):
+            y, noise = torch.randn(
+                2, len(rows), self.density.dim, generator=generator, dtype=dtype, device=device
+            )
+            u = torch.rand(len(rows), 1, generator=generator, dtype=dtype, device=device)
+            logits = torch.cdist(y, late.centres).square() / (-2 * b_late)
+            steps = torch.softmax(logits, dim=1).cumsum(1)
+            chosen = torch.searchsorted(steps, u * steps[:, -1:])[:, 0].clamp(max=steps.shape[1] - 1)
+            centre = early.centres[chosen] + gain * (y - late.centres[chosen])
+            points.append(centre + math.sqrt(b_early - gain * kept * b_early) * noise)
+        return torch.cat(points)
+
+
+@dataclass(frozen=True)
 class Memory:
     """The control h → 0: a model that has learned its training set by heart.
 
@@ -182,6 +272,21 @@ class Memory:
             return Resampling(data)
         t0 = self.process.t_min
         return KernelDensity(float(ou.scale(t0)) * data, math.sqrt(float(ou.variance(t0))))
+
+    def limit(self, law: GaussianMixture) -> GaussianMixture:
+        """Law that the model generates when it is trained on infinitely many points of ``law``.
+
+        Args:
+            law: training law q.
+
+        Returns:
+            The law of X_{t0} with X_0 ~ q, or q itself.
+
+        >>> from scoredrift.mixtures import mixture_of_five
+        >>> Memory().limit(mixture_of_five()).variances[0]
+        tensor(0.3600, dtype=torch.float64)
+        """
+        return law if self.process is None else law.diffuse(self.process.t_min)
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ and since the flow is linear in the law, the same holds at every time t.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
@@ -84,6 +85,9 @@ class Law(Source, Protocol):
 def elapsed(t: float | Tensor, x: Tensor) -> Tensor:
     """Time of the flow beside the points, as a column: ``[1, 1]`` or ``[n, 1]``, in their dtype.
 
+    After a time of 60 (in float64: 400) a law is N(0, I) to the last digit while e^{t/2} soon leaves
+    the range of numbers, so later times are taken as that time.
+
     Args:
         t: time ≥ 0, shape ``[]`` or ``[n]``.
         x: points, shape ``[n, d]``.
@@ -94,8 +98,10 @@ def elapsed(t: float | Tensor, x: Tensor) -> Tensor:
     >>> elapsed(0.5, torch.zeros(3, 2))
     tensor([[0.5000]])
     """
-    value = _checks.times("t", t, x, 0.0, torch.finfo(x.dtype).max)
-    return value.reshape(-1, 1)
+    value = _checks.times("t", t, x, 0.0, math.inf)
+    if not _checks.finite(value):
+        _checks.refuse("t", float(value.max()), "pass finite times ≥ 0")
+    return value.clamp(max=60.0 if x.dtype == torch.float32 else 400.0).reshape(-1, 1)
 
 
 @dataclass(frozen=True)

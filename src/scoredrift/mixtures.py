@@ -118,8 +118,8 @@ class GaussianMixture:
         >>> mixture_of_five().to(dtype=torch.float32).dtype
         torch.float32
         """
-        parts = (v.to(device=device, dtype=dtype) for v in (self.weights, self.means, self.variances))
-        return GaussianMixture(*parts)
+        parts = [v.to(device=device, dtype=dtype) for v in (self.weights, self.means, self.variances)]
+        return GaussianMixture(parts[0] / parts[0].sum(), *parts[1:])
 
     def mean(self) -> Tensor:
         """Mean E X = Σ π_k m_k, shape ``[d]``.

@@ -13,18 +13,17 @@ from typing import Any
 import torch
 
 
-def provenance(*, seed: int, device: torch.device | str, seconds: float) -> dict[str, Any]:
-    """Everything that someone needs to run it again and compare.
+def provenance(*, seed: int, device: torch.device | str) -> dict[str, Any]:
+    """Everything that someone needs to run it again and compare; take it when the run starts.
 
     Args:
         seed: seed of the run.
-        device: where it ran.
-        seconds: wall-clock time that it took, in seconds.
+        device: where it runs.
 
     Returns:
-        Dictionary of texts and numbers, in a form that JSON holds.
+        Dictionary of texts and numbers, in a form that JSON holds. The duration is for the run to add.
 
-    >>> sorted(provenance(seed=1, device="cpu", seconds=2.0))[:4]
+    >>> sorted(provenance(seed=1, device="cpu"))[:4]
     ['command', 'commit', 'date', 'device']
     """
     return {
@@ -32,7 +31,6 @@ def provenance(*, seed: int, device: torch.device | str, seconds: float) -> dict
         "commit": commit(),
         "date": datetime.now(UTC).date().isoformat(),
         "device": device_name(device),
-        "seconds": round(seconds, 1),
         "seed": seed,
         "threads": torch.get_num_threads(),
         "versions": {

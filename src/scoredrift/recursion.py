@@ -18,9 +18,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from numbers import Real
 from pathlib import Path
 from typing import Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 from tqdm import tqdm
@@ -146,8 +148,9 @@ def recurse(
         History.
 
     Raises:
-        ValueError: sizes that are not positive; points or measurements that are not finite (the message
-            names the generation); a folder with the checkpoints of another run.
+        ValueError: sizes that are not positive; points that are not finite or too few, measurements that
+            are NaN or no numbers (the message names the generation); a folder with the checkpoints of
+            another run. Infinite measurements are kept: a divergence can be infinite.
 
     >>> from scoredrift.gaussians import Gaussian
     >>> from scoredrift.regimes import Replace
@@ -192,6 +195,9 @@ def recurse(
         model = fitted(index, training)
         drawn = model.sample(size, generator=numbers(index, "sample"))
         _checks.points(f"points of generation {index}", drawn, training.shape[1])
+        if len(drawn) != size:
+            shape = list(drawn.shape)
+            _checks.refuse(f"points of generation {index}.shape", shape, f"draw as many as asked for, {size}")
         generation = Generation(index, training, model, drawn, numbers(index, "measure"), before)
         measured.append(_as_tensors({} if measure is None else measure(generation), index))
         if store is not None:
@@ -215,10 +221,13 @@ def _as_tensors(measured: Measured, index: int) -> dict[str, Tensor]:
     for name, value in measured.items():
         if isinstance(value, Estimate):
             value = torch.tensor([value.value, value.stderr], dtype=torch.float64)
-        tensor = torch.as_tensor(value, dtype=None if isinstance(value, Tensor) else torch.float64)
+        if not isinstance(value, Tensor | np.ndarray | Real):
+            remedy = "return a number, an estimate or a tensor"
+            _checks.refuse(f"measure(generation {index})[{name!r}]", repr(value), remedy)
+        tensor = value if isinstance(value, Tensor) else torch.as_tensor(value, dtype=torch.float64)
         if bool(torch.isnan(tensor).any()):
             _checks.refuse(f"measure(generation {index})[{name!r}]", "NaN", "return numbers, or leave it out")
-        tensors[name] = tensor.detach().cpu()
+        tensors[name] = tensor.detach().cpu().clone()
     return tensors
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Real
 from typing import Protocol
 
 import torch
@@ -69,8 +70,8 @@ class FreshFraction:
 
     def __post_init__(self) -> None:
         alpha = self.alpha
-        if isinstance(alpha, bool) or not isinstance(alpha, int | float) or not 0 < alpha <= 1:
-            _checks.refuse("alpha", repr(alpha), "the fresh fraction lies in (0, 1]; for none use Replace()")
+        if isinstance(alpha, bool) or not isinstance(alpha, Real) or not 0 < float(alpha) <= 1:
+            _checks.refuse("alpha", repr(alpha), "pass a number in (0, 1]; for no fresh data use Replace()")
 
     def training_set(
         self, fresh: Callable[[int], Tensor], drawn: Tensor, past: Tensor, *, generator: torch.Generator

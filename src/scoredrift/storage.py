@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
+import inspect
 import json
 import os
 import uuid
@@ -17,6 +18,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
@@ -42,7 +44,8 @@ def save(path: Path, tensors: Mapping[str, Tensor], note: Mapping[str, Any]) -> 
     >>> load(path)
     ({'x': tensor([1., 1.])}, {'seed': 1})
     """
-    values = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    whole = torch.contiguous_format  # and copied, since the format refuses tensors that share memory
+    values = {name: value.detach().cpu().clone(memory_format=whole) for name, value in tensors.items()}
     text = json.dumps(note, sort_keys=True, ensure_ascii=False)
     data = to_bytes(values, metadata={"note": text, "sha256": _digest(values, text)})
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -75,14 +78,16 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     ...
     FileNotFoundError: no-such-file
     """
-    if not path.is_file():
-        raise FileNotFoundError(path)
     remedy = "delete it and compute it anew"
+    if path.is_dir():
+        _checks.refuse("file", path, f"a folder; {remedy}")
+    if not path.exists():
+        raise FileNotFoundError(path)
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             values = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError, ValueError) as error:
+    except SafetensorError as error:
         _checks.refuse("file", path, f"truncated or not a safetensors file ({error}); {remedy}")
     text = metadata.get("note", "")
     if metadata.get("sha256") != _digest(values, text):
@@ -102,7 +107,8 @@ def _digest(values: Mapping[str, Tensor], text: str) -> str:
 def describe(thing: Any) -> Any:
     """What a run depends on, in a form that JSON holds and two runs can compare.
 
-    Dataclasses are described by their fields, tensors by shape and digest, functions by their name.
+    Dataclasses are described by their fields, tensors and arrays by shape and digest, functions by their
+    name alone, so two lambdas of one scope look alike.
 
     Args:
         thing: settings: numbers, texts, tensors, dataclasses, functions, partial functions, or
@@ -110,6 +116,9 @@ def describe(thing: Any) -> Any:
 
     Returns:
         Nested lists and dictionaries of numbers and texts.
+
+    Raises:
+        ValueError: an object that is none of these.
 
     >>> from scoredrift.process import OrnsteinUhlenbeck
     >>> describe(OrnsteinUhlenbeck())
@@ -131,5 +140,15 @@ def describe(thing: Any) -> Any:
     if dataclasses.is_dataclass(thing) and not isinstance(thing, type):
         fields = {field.name: describe(getattr(thing, field.name)) for field in dataclasses.fields(thing)}
         return {type(thing).__name__: fields}
-    name = getattr(thing, "__qualname__", type(thing).__qualname__)
-    return f"{getattr(thing, '__module__', '')}.{name}"
+    if isinstance(thing, np.generic):
+        return describe(thing.item())
+    if isinstance(thing, np.ndarray):
+        return describe(torch.as_tensor(thing))
+    if inspect.ismethod(thing):
+        return {"method": [thing.__func__.__qualname__, describe(thing.__self__)]}
+    if isinstance(thing, torch.dtype | torch.device | Path):
+        return str(thing)
+    if not hasattr(thing, "__qualname__"):
+        remedy = "pass a function, a dataclass or a partial, so that runs can be compared"
+        _checks.refuse("settings", repr(thing), remedy)
+    return f"{thing.__module__}.{thing.__qualname__}"

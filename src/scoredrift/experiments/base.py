@@ -98,11 +98,10 @@ class Experiment:
         if checkpoints.exists() and not resume:
             remedy = "an interrupted run left checkpoints there: pass resume=True (--resume), or delete it"
             _checks.refuse("out", checkpoints, remedy)
-        began = time.perf_counter()
+        origin, began = provenance(seed=seed, device=device), time.perf_counter()
         options = {"seed": seed, "device": device, "workers": workers, "progress": progress}
         values = self.task(self.scales[scale], folder=checkpoints, **options)
-        origin = provenance(seed=seed, device=device, seconds=time.perf_counter() - began)
-        origin |= {"resumed": resume, "workers": workers}
+        origin |= {"resumed": resume, "seconds": round(time.perf_counter() - began, 1), "workers": workers}
         note = {"experiment": self.name, "scale": scale, "settings": dict(self.scales[scale])}
         path = out / file_name(self.name, scale)
         storage.save(path, values, note | {"provenance": origin})

@@ -158,6 +158,12 @@ def run_case(
         device: torch device.
         folder: checkpoints.
         progress: show a bar over the generations.
+
+    >>> import tempfile
+    >>> options = {"seed": 1, "device": "cpu", "folder": Path(tempfile.mkdtemp()), "progress": False}
+    >>> history = run_case({"size": 50, "generations": 2}, alpha=0.5, run=0, **options)
+    >>> history["second_moment"].shape
+    torch.Size([3, 10])
     """
     data = mixture_of_five(dtype=torch.float32).to(device=device)
     ou, last = OrnsteinUhlenbeck(), settings["generations"]
@@ -195,6 +201,12 @@ def run_all(
         For each α, ``{α}/mean`` and ``{α}/second_moment`` ``[runs, generations + 1, d]``, the
         energies with their standard errors ``[runs, generations + 1, 2]``, and ``{α}/picture`` of
         generations 0, half and last of the first run, ``[3, 80, 80]``.
+
+    >>> import tempfile
+    >>> options = {"seed": 1, "device": "cpu", "workers": 1, "progress": False}
+    >>> settings = {"size": 50, "generations": 2, "runs": 2}
+    >>> run_all(settings, folder=Path(tempfile.mkdtemp()), **options)["0.5/mean"].shape
+    torch.Size([2, 3, 10])
     """
     grid = cases(alpha=ALPHAS, run=range(settings["runs"]))
     common = {"settings": settings, "seed": seed, "device": device, "folder": folder}
