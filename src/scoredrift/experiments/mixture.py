@@ -243,8 +243,8 @@ LITERAL = Experiment(
     {
         "quick": {"about": "half a minute", "size": 500, "generations": 20, "runs": 1, "steps": 100},
         "medium": {
-            "about": "half an hour on two cores",
-            "size": 5_000,
+            "about": "a quarter of an hour on a core",
+            "size": 3_000,
             "generations": 20,
             "runs": 1,
             "steps": 500,
