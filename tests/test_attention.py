@@ -2,12 +2,14 @@
 
 import subprocess
 import sys
+import types
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+import scoredrift
 from helpers import points, repeatable, seeded
 from scoredrift import GaussianMixture, KernelDensity, attention, mixture_of_five
 from scoredrift.attention import Moments, local_blocks, moments, plain_moments
@@ -171,3 +173,17 @@ def test_gradients_of_the_log_sum_are_moments(name):
     pull = gain.detach()[:, None] * shift.detach()
     wanted = {"y": pull, "gain": -0.5 * spread.detach(), "centres": -pull.sum(0)}
     torch.testing.assert_close(slope.sum(0) if name == "centres" else slope, wanted[name])
+
+
+def test_cuda_route_gives_each_query_one_answer(monkeypatch):
+    """The sorting around the kernel, with the plain route in place of the kernel."""
+    stand_in = types.ModuleType("scoredrift.kde_triton")
+    stand_in.moments = lambda *inputs: tuple(attention.plain_moments(*inputs))
+    monkeypatch.setitem(sys.modules, "scoredrift.kde_triton", stand_in)
+    monkeypatch.setattr(scoredrift, "kde_triton", stand_in, raising=False)
+    y = torch.randn(1001, 3, generator=seeded(2))  # not a multiple: some queries sit in two blocks
+    gain, centres = torch.rand(1001, generator=seeded(3)) + 0.5, torch.randn(70, 3, generator=seeded(4))
+    one = attention._fused_on_cuda(y, gain, centres, None)
+    other = attention.plain_moments(y, gain, centres)
+    for ours, theirs in zip(one, other, strict=True):
+        assert torch.allclose(ours, theirs, atol=1e-5)

@@ -10,7 +10,15 @@ from hypothesis import strategies as st
 from scipy.integrate import quad
 
 from helpers import gaussian, line, points, random_mixture, repeatable, seeded, within, worst_sigmas
-from scoredrift import FlowScore, GaussianMixture, KernelDensity, OrnsteinUhlenbeck, ScoreError, kde
+from scoredrift import (
+    FlowScore,
+    GaussianMixture,
+    KernelDensity,
+    OrnsteinUhlenbeck,
+    ScoreError,
+    kde,
+    mixture_of_five,
+)
 from scoredrift.divergences import kl
 from scoredrift.girsanov import ideal_energy, learned_energy
 from scoredrift.process import RandomTimes, log_uniform_times, uniform_times
@@ -206,3 +214,26 @@ def test_more_centres_than_fit_on_the_device_are_refused(monkeypatch):
     for dtype, needed in ((None, "8.94e-08"), (torch.float32, "4.47e-08")):
         with pytest.raises(ValueError, match=f"^centres = 3 on cuda: {needed} GiB .* fewer, or float32"):
             MODEL.to(device="cuda", dtype=dtype)
+
+
+def test_an_empty_batch_has_an_empty_answer():
+    model = KernelDensity(torch.zeros(5, 3), 1.0)
+    assert model.at(torch.zeros(0, 3), 0.1).score.shape == (0, 3)
+
+
+def test_precision_survives_a_round_trip():
+    weights = torch.softmax(torch.randn(1000, generator=seeded(1)), 0).double()
+    model = KernelDensity(torch.zeros(1000, 2, dtype=torch.float64), 1.0, weights / weights.sum())
+    there = model.to(dtype=torch.float32).to(dtype=torch.float64)
+    assert torch.allclose(there.weights, model.weights, atol=1e-6)
+    assert mixture_of_five().to(dtype=torch.float32).to(dtype=torch.float64).dtype == torch.float64
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_long_after_the_end_every_law_is_normal(dtype):
+    x = torch.tensor([[1.0, -2.0]], dtype=dtype)
+    for law in (KernelDensity(3 + torch.zeros(5, 2, dtype=dtype), 1.0), mixture_of_five(dim=2, dtype=dtype)):
+        for t in (59.0, 100.0, 1e6):
+            assert torch.allclose(law.at(x, t).score, -x, rtol=1e-5), t
+        with pytest.raises(ValueError, match="t = inf: pass finite times"):
+            law.at(x, math.inf)
