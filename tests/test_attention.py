@@ -178,6 +178,7 @@ def test_gradients_of_the_log_sum_are_moments(name):
 def test_cuda_route_gives_each_query_one_answer(monkeypatch):
     """The sorting around the kernel, with the plain route in place of the kernel."""
     stand_in = types.ModuleType("scoredrift.kde_triton")
+    stand_in.MAX_DIM = 3
     stand_in.moments = lambda *inputs: tuple(attention.plain_moments(*inputs))
     monkeypatch.setitem(sys.modules, "scoredrift.kde_triton", stand_in)
     monkeypatch.setattr(scoredrift, "kde_triton", stand_in, raising=False)

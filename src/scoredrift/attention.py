@@ -23,10 +23,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-# Queries that share an origin: the fewer, the closer the origin and the more digits; the more, the less
-# work at the borders.
-_ROWS_ON_CPU, _ROWS_ON_CUDA = 512, 128
-_LARGEST_DIM_ON_CUDA = 128
+# Queries that share an origin, at most: the fewer, the closer the origin and the more digits; the more,
+# the less work around the kernel.
+_ROWS_ON_CPU, _ROWS_ON_CUDA = 1024, 128
 # Entries of the matrix of logits that the plain route holds at once.
 _ENTRIES = 2**22
 
@@ -76,8 +75,7 @@ def moments(y: Tensor, gain: Tensor, centres: Tensor, log_weights: Tensor | None
         return plain_moments(y, gain, centres, log_weights)
     if y.device.type == "cpu":
         return _fused_on_cpu(y, gain, centres, log_weights)
-    has_kernel = importlib.util.find_spec("triton") and y.shape[1] <= _LARGEST_DIM_ON_CUDA
-    if y.device.type == "cuda" and y.dtype == torch.float32 and has_kernel:
+    if y.device.type == "cuda" and y.dtype == torch.float32 and importlib.util.find_spec("triton"):
         return _fused_on_cuda(y, gain, centres, log_weights)
     return plain_moments(y, gain, centres, log_weights)
 
@@ -118,6 +116,8 @@ def _plain_block(y: Tensor, gain: Tensor, centres: Tensor, log_weights: Tensor |
 def _fused_on_cuda(y: Tensor, gain: Tensor, centres: Tensor, log_weights: Tensor | None) -> Moments:
     from scoredrift import kde_triton  # needs Triton, which comes with CUDA builds of torch
 
+    if y.shape[1] > kde_triton.MAX_DIM:
+        return plain_moments(y, gain, centres, log_weights)
     order = local_blocks(y, _ROWS_ON_CUDA).flatten()
     parts = kde_triton.moments(y[order], gain[order], centres.contiguous(), log_weights)
     # A point that sits in two blocks has two results, which may differ in their last digits.
