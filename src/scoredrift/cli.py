@@ -13,10 +13,14 @@ import typer
 from scoredrift.experiments import EXPERIMENTS, stored
 from scoredrift.experiments.base import RESULTS, file_name
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__.splitlines()[0])
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    help="The experiments of the book, with results that say where they come from.",
+)
 
 
-@app.command("list")
+@app.command("list", help="Experiments, their scales, and which results are at hand.")
 def list_experiments(
     folder: Annotated[
         Path, typer.Option(help="Where to look for results, beside those of the package.")
@@ -39,7 +43,7 @@ def list_experiments(
                     typer.echo(f"          stored in {place}: {what}")
 
 
-@app.command()
+@app.command(help="Run an experiment and store its result with its provenance.")
 def run(
     name: Annotated[str, typer.Argument(help="Experiment, as `scoredrift list` names it.")],
     scale: Annotated[str, typer.Option(help="quick, medium or paper.")] = "quick",
