@@ -84,7 +84,8 @@ ROUTES = {
 def test_score(benchmark, name: str) -> None:
     if name == "keops":
         pytest.importorskip("pykeops")
-    score = benchmark.pedantic(ROUTES[name], rounds=5, warmup_rounds=1)
+    rounds = 10 if name in ("scoredrift", "bare_attention") else 3
+    score = benchmark.pedantic(ROUTES[name], rounds=rounds, warmup_rounds=1 if name == "keops" else 2)
     wrong = score[CHECKED].double() - EXACT.score
     benchmark.extra_info["relative_error"] = float(wrong.norm() / EXACT.score.norm())
     assert benchmark.extra_info["relative_error"] < 1e-4

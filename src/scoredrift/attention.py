@@ -25,7 +25,7 @@ from torch import Tensor
 
 # Queries that share an origin, at most: the fewer, the closer the origin and the more digits; the more,
 # the less work around the kernel.
-_ROWS_ON_CPU, _ROWS_ON_CUDA = 1024, 128
+_ROWS_ON_CPU, _ROWS_ON_CUDA = 1536, 128
 # Entries of the matrix of logits that the plain route holds at once.
 _ENTRIES = 2**22
 
@@ -131,7 +131,8 @@ def _fused_on_cpu(y: Tensor, gain: Tensor, centres: Tensor, log_weights: Tensor 
     width = dim + 1 if log_weights is None else dim + 2
     result = Moments(y.new_empty(n, dim), y.new_empty(n), y.new_empty(n))
     # A group of blocks keeps the threads busy, so what a block is need not depend on their number.
-    for block in local_blocks(y, _ROWS_ON_CPU).split(torch.get_num_threads()):
+    rows = min(_ROWS_ON_CPU, max(256, n // 4))  # few queries afford finer blocks
+    for block in local_blocks(y, rows).split(torch.get_num_threads()):
         origins = y[block].mean(1, keepdim=True)
         local, g = y[block] - origins, gain[block]
         keys = y.new_empty(1, len(block), m, width)
