@@ -116,7 +116,7 @@ def test_density(benchmark, name: str) -> None:
     assert worst < 1e-3
 
 
-MEMORY = """
+MEMORY = r"""
 import re, torch
 from pathlib import Path
 from scoredrift import KernelDensity
