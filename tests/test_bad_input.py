@@ -20,6 +20,7 @@ from scoredrift import (
     OrnsteinUhlenbeck,
     SumScore,
     Trajectory,
+    _checks,
     exact_paths,
     mixture_of_five,
     simulate,
@@ -232,3 +233,12 @@ def test_refused_calls_leave_the_generator_alone():
         with pytest.raises(ValueError, match=" = "):
             call(generator=g)
     assert torch.equal(g.get_state(), before)
+
+
+def test_large_numbers_are_finite_though_their_sum_is_not():
+    large = torch.full((10,), 3e38)
+    assert _checks.floating("x", large) is large
+    with pytest.raises(ValueError, match="x = 1 of 11 entries are NaN or infinite"):
+        _checks.floating("x", torch.cat([large, torch.tensor([math.nan])]))
+    with pytest.raises(ValueError, match="x = 2 of 2 entries"):  # their sum is NaN
+        _checks.floating("x", torch.tensor([math.inf, -math.inf]))

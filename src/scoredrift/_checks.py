@@ -58,13 +58,9 @@ def floating(name: str, value: Any) -> Tensor:
         refuse(name, type(value).__name__, "pass a torch.Tensor (torch.as_tensor converts arrays)")
     if value.dtype not in FLOATING:
         refuse(f"{name}.dtype", value.dtype, "pass float32 or float64 (tensor.double() converts)")
-    # NaN and infinity survive a sum, which is far cheaper than a look at every entry.
-    if not math.isfinite(value.detach().sum()):
+    if not finite(value):
         bad = int((~torch.isfinite(value)).sum())
-        if bad:  # a sum of finite numbers can overflow
-            refuse(
-                name, f"{bad} of {value.numel()} entries are NaN or infinite", "remove them before the call"
-            )
+        refuse(name, f"{bad} of {value.numel()} entries are NaN or infinite", "remove them before the call")
     return value
 
 

@@ -5,9 +5,10 @@ A kernel density with bandwidth h, trained on points c_j, generates the law of i
     Σ_j (1/N) N(a(t0) c_j, a(t0)² h² + v(t0)),
 
 if its reverse process starts from its own q_T and runs without error: ``KernelFit`` draws from this
-law directly. ``SimulatedKernelFit`` starts from N(0, I) and takes time steps, as the source paper
-did; ``NormalStartFit`` starts there, too, but makes no error of steps. As N → ∞ the first maps a
-law q to the law of a(t0)(X + h ξ) + √v(t0) ξ', which keeps Gaussian mixtures Gaussian mixtures.
+law directly. ``SimulatedKernelFit`` starts from N(0, I) and takes time steps, as the source paper did
+for all that we know; ``NormalStartFit`` starts there, too, but makes no error of steps. As N → ∞ the
+first maps a law q to the law of a(t0)(X + h ξ) + √v(t0) ξ', which keeps Gaussian mixtures Gaussian
+mixtures.
 """
 
 from __future__ import annotations

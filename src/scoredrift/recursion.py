@@ -179,8 +179,8 @@ def recurse(
     training, drawn = (None, None) if found is None else (found.training.to(device), found.drawn.to(device))
     model: Source | None = None
 
-    bar = tqdm(total=generations + 1, initial=len(measured), disable=not progress, desc="generations")
-    for index in range(len(measured), generations + 1):
+    done, last = len(measured), generations + 1
+    for index in tqdm(range(done, last), initial=done, total=last, disable=not progress, desc="generations"):
         before: Callable[[], Source] | None = None
         if training is None or drawn is None:
             training = target.sample(size, generator=numbers(index, "fresh"))
@@ -202,8 +202,6 @@ def recurse(
         measured.append(_as_tensors({} if measure is None else measure(generation), index))
         if store is not None:
             store.write(index, training, drawn, measured)
-        bar.update()
-    bar.close()
     assert drawn is not None
     return History(tuple(measured), drawn)
 
