@@ -27,7 +27,7 @@ from scoredrift import (
 )
 from scoredrift.divergences import kl, kl_close, kl_on_nodes
 from scoredrift.girsanov import Energy, Martingale, held_energy, ideal_energy
-from scoredrift.process import log_uniform_times, scale, uniform_times, variance
+from scoredrift.process import log_uniform_times, random_times, scale, uniform_times, variance
 from scoredrift.simulate import evolve_density
 
 NAN, INF = math.nan, math.inf
@@ -127,9 +127,12 @@ REFUSED = [
     ("steps = -1", "≥ 1", lambda: OU.geometric_grid(-1)),
     ("steps = 2.5", "integer", lambda: OU.uniform_grid(2.5)),
     ("steps = True", "integer", lambda: OU.geometric_grid(True)),
-    ("n = 0", "≥ 1", lambda: uniform_times(OU, 0, generator=seeded(0))),
-    ("generator = None", "torch.Generator", lambda: uniform_times(OU, 3, generator=None)),
-    ("generator = 42", "manual_seed", lambda: log_uniform_times(OU, 3, generator=42)),
+    ("n = 0", "≥ 1", lambda: random_times(uniform_times, OU, 0, generator=seeded(0))),
+    ("generator = None", "torch.Generator", lambda: random_times(uniform_times, OU, 3, generator=None)),
+    ("generator = 42", "manual_seed", lambda: random_times(log_uniform_times, OU, 3, generator=42)),
+    ("u = 1.5", "[0, 1]", lambda: uniform_times(OU, tensor(0.0, 1.5))),
+    ("u = -0.5", "[0, 1]", lambda: log_uniform_times(OU, tensor(-0.5, 1.0))),
+    ("u = float", "torch.Tensor", lambda: uniform_times(OU, 0.5)),
     ("t_to = 5.0", "[0.0, 4.0]", lambda: diffuse(t_to=5.0)),
     ("t_from = -0.5", "t_min, t_max", lambda: diffuse(t_from=-0.5)),
     ("t_to = nan", "[0.0, 4.0]", lambda: diffuse(t_to=NAN)),
@@ -229,7 +232,11 @@ def test_times_that_only_rounding_moves_outside_are_accepted():
 def test_refused_calls_leave_the_generator_alone():
     g = seeded(0)
     before = g.get_state()
-    for call in (partial(OU.diffuse, X, 2.0, 1.0), partial(Q.sample, 0), partial(uniform_times, OU, 0)):
+    for call in (
+        partial(OU.diffuse, X, 2.0, 1.0),
+        partial(Q.sample, 0),
+        partial(random_times, uniform_times, OU, 0),
+    ):
         with pytest.raises(ValueError, match=" = "):
             call(generator=g)
     assert torch.equal(g.get_state(), before)

@@ -129,8 +129,8 @@ def test_energies_of_a_widened_normal_on_ideal_and_on_learned_paths(h, sampler):
 
 
 def test_learned_energy_takes_its_times_from_the_sampler():
-    def at_one(process, n, *, generator):
-        return RandomTimes(torch.ones(n).double(), torch.full((n,), 7.0).double())
+    def at_one(process, u):
+        return RandomTimes(torch.ones_like(u), torch.full_like(u, 7.0))
 
     energy = learned_energy(
         lambda x, t: x * t[:, None], gaussian([0.0], 4.0), OU, 20_000, generator=seeded(4), times=at_one

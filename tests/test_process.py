@@ -9,7 +9,7 @@ from scipy.integrate import quad
 
 from helpers import seeded, within, worst_sigmas
 from scoredrift import Estimate, OrnsteinUhlenbeck
-from scoredrift.process import log_uniform_times, scale, uniform_times, variance
+from scoredrift.process import log_uniform_times, random_times, scale, uniform_times, variance
 
 TIMES = [0.0, 0.02, 0.5, 1.0, 4.0]
 
@@ -92,12 +92,23 @@ def test_geometric_grid_has_equal_ratios_and_exact_ends(steps):
 )
 def test_weighted_random_times_integrate(sampler, f):
     ou = OrnsteinUhlenbeck()
-    t, weight = sampler(ou, 100_000, generator=seeded(3))
+    t, weight = random_times(sampler, ou, 100_000, generator=seeded(3))
     assert bool((t >= ou.t_min).all() & (t <= ou.t_max).all())
     exact, _ = quad(lambda s: float(f(torch.tensor(s, dtype=torch.float64))), ou.t_min, ou.t_max)
     assert within(Estimate.from_samples(weight * f(t)), exact)
 
 
 def test_log_uniform_times_integrate_one_over_t_without_variance():
-    t, weight = log_uniform_times(OrnsteinUhlenbeck(), 50, generator=seeded(4))
+    t, weight = random_times(log_uniform_times, OrnsteinUhlenbeck(), 50, generator=seeded(4))
     torch.testing.assert_close(weight / t, torch.full_like(t, math.log(200)), rtol=1e-13, atol=0)
+
+
+@pytest.mark.parametrize("sampler", [uniform_times, log_uniform_times])
+def test_stratified_uniform_numbers_give_stratified_times(sampler):
+    ou, k = OrnsteinUhlenbeck(), 400
+    u = (torch.arange(k) + torch.rand(k, generator=seeded(5), dtype=torch.float64)) / k
+    t, weight = sampler(ou, u.reshape(20, 20))
+    assert t.shape == weight.shape == (20, 20)
+    assert bool((t.flatten().diff() > 0).all())
+    exact, _ = quad(lambda s: math.exp(-3 * s), ou.t_min, ou.t_max)
+    assert float((weight * torch.exp(-3 * t)).mean()) == pytest.approx(exact, rel=3e-3)

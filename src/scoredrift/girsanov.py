@@ -24,7 +24,7 @@ from scoredrift import _checks
 from scoredrift.estimates import Estimate
 from scoredrift.integrators import StochasticIntegrator, VectorField
 from scoredrift.laws import Law
-from scoredrift.process import OrnsteinUhlenbeck, TimeSampler, log_uniform_times
+from scoredrift.process import OrnsteinUhlenbeck, TimeSampler, log_uniform_times, random_times
 from scoredrift.simulate import Step, decreasing
 
 
@@ -47,7 +47,7 @@ def ideal_energy(
         process: forward process.
         n: number of draws ≥ 2; each costs one evaluation of e.
         generator: source of randomness, on the device of ``law``.
-        times: sampler of τ; log-uniform follows errors that peak near t0.
+        times: density of τ; log-uniform follows errors that peak near t0.
 
     Returns:
         Estimate of ε*² (dimensionless, like a χ²; half of it is a KL in nats).
@@ -65,7 +65,7 @@ def ideal_energy(
     True
     """
     _checks.count("n", n, least=2)
-    tau, weight = times(process, n, generator=generator)
+    tau, weight = random_times(times, process, n, generator=generator)
     tau, weight = tau.to(law.dtype), weight.to(law.dtype)
     x = process.diffuse(law.sample(n, generator=generator), 0.0, tau, generator=generator)
     value = _checks.vectors("error(x, t)", error(x, tau), x)
@@ -94,7 +94,7 @@ def learned_energy(
         process: forward process.
         n: number of draws ≥ 2; each costs one evaluation of e.
         generator: source of randomness, on the device of ``model``.
-        times: sampler of τ.
+        times: density of τ.
 
     Returns:
         Estimate of ε̂² (dimensionless; half of it is KL(P̂‖P*) in nats, for paths that start alike).
@@ -149,7 +149,7 @@ def held_energy(
         integrator: a method for the reverse SDE.
         n: number of draws ≥ 2; each costs two score evaluations.
         generator: source of randomness, on the device of ``law``.
-        times: sampler of t.
+        times: density of t.
 
     Returns:
         Estimate of the energy; half of it is in nats.
@@ -179,7 +179,7 @@ def held_energy(
     if not (abs(ends[0] - process.t_max) < 1e-6 and abs(ends[-1] - process.t_min) < 1e-6):
         wanted = f"run it from T = {process.t_max} to t0 = {process.t_min}"
         _checks.refuse("grid", f"from {ends[0]} to {ends[-1]}", wanted)
-    t, weight = times(process, n, generator=generator)
+    t, weight = random_times(times, process, n, generator=generator)
     knots = grid.to(dtype=t.dtype, device=t.device).flip(0)
     held_at = knots[torch.searchsorted(knots, t, right=True).clamp(max=len(knots) - 1)]
     held_at = torch.maximum(held_at, t).to(law.dtype)

@@ -187,10 +187,10 @@ class RandomTimes(NamedTuple):
     """Times τ with the weights that turn means into integrals: E[w(τ) f(τ)] = ∫_{t0}^{T} f dt.
 
     Args:
-        t: times τ in [t0, T], shape ``[n]``.
-        weight: w(τ), one over the density of τ, in units of time, shape ``[n]``.
+        t: times τ in [t0, T], any shape.
+        weight: w(τ), one over the density of τ, in units of time, same shape.
 
-    >>> times = uniform_times(OrnsteinUhlenbeck(), 3, generator=torch.Generator().manual_seed(0))
+    >>> times = uniform_times(OrnsteinUhlenbeck(), torch.rand(3, generator=torch.Generator()))
     >>> times.t.shape, times.weight.shape
     (torch.Size([3]), torch.Size([3]))
     """
@@ -200,46 +200,73 @@ class RandomTimes(NamedTuple):
 
 
 class TimeSampler(Protocol):
-    """Draws random times between t0 and T with importance weights, as ``uniform_times`` does.
+    """A density of times between t0 and T, given by its quantiles, as ``uniform_times`` is.
+
+    It maps numbers u that are uniform in [0, 1] to times with importance weights. Independent u give
+    independent times, stratified u give stratified times.
 
     >>> sampler: TimeSampler = log_uniform_times
-    >>> sampler(OrnsteinUhlenbeck(), 5, generator=torch.Generator().manual_seed(0)).t.shape
-    torch.Size([5])
+    >>> float(sampler(OrnsteinUhlenbeck(1.0, 4.0), torch.tensor(0.5)).t)
+    2.0
     """
 
-    def __call__(self, process: OrnsteinUhlenbeck, n: int, *, generator: torch.Generator) -> RandomTimes:
-        """Draw n independent times."""
+    def __call__(self, process: OrnsteinUhlenbeck, u: Tensor) -> RandomTimes:
+        """Times at the quantiles u, a tensor of any shape; the result has its shape, in float64."""
 
 
-def uniform_times(process: OrnsteinUhlenbeck, n: int, *, generator: torch.Generator) -> RandomTimes:
-    """Draw τ uniform on [t0, T], with the constant weight T − t0.
+def uniform_times(process: OrnsteinUhlenbeck, u: Tensor) -> RandomTimes:
+    """Time τ = t0 + (T − t0) u, uniform on [t0, T], with the constant weight T − t0.
 
     Args:
         process: gives t0 and T.
-        n: number of times, ≥ 1.
-        generator: source of randomness; the times are on its device.
+        u: uniform numbers in [0, 1], any shape.
 
     Returns:
-        Times and weights, each ``[n]``, float64.
+        Times and weights, shape of u, float64.
 
     Raises:
-        ValueError: n that is not a positive integer, or no ``torch.Generator``.
+        ValueError: u that is not a floating tensor, or numbers outside [0, 1].
 
-    >>> g = torch.Generator().manual_seed(0)
-    >>> float(uniform_times(OrnsteinUhlenbeck(), 4, generator=g).weight[0])
-    3.98
+    >>> uniform_times(OrnsteinUhlenbeck(1.0, 3.0), torch.tensor([0.0, 1.0]))
+    RandomTimes(t=tensor([1., 3.], dtype=torch.float64), weight=tensor([2., 2.], dtype=torch.float64))
     """
-    u = _uniforms(n, generator)
+    u = _uniform(u)
     return RandomTimes(process.t_min + process.duration * u, torch.full_like(u, process.duration))
 
 
-def log_uniform_times(process: OrnsteinUhlenbeck, n: int, *, generator: torch.Generator) -> RandomTimes:
-    """Draw τ with log τ uniform on [log t0, log T], weight τ log(T/t0).
+def log_uniform_times(process: OrnsteinUhlenbeck, u: Tensor) -> RandomTimes:
+    """Time τ = t0 (T/t0)^u, with log τ uniform on [log t0, log T] and weight τ log(T/t0).
 
     Score errors peak near t0; this density, ∝ 1/τ, follows them there.
 
     Args:
         process: gives t0 and T.
+        u: uniform numbers in [0, 1], any shape.
+
+    Returns:
+        Times and weights, shape of u, float64.
+
+    Raises:
+        ValueError: u that is not a floating tensor, or numbers outside [0, 1].
+
+    >>> u = torch.rand(100_000, generator=torch.Generator().manual_seed(0))
+    >>> tau, w = log_uniform_times(OrnsteinUhlenbeck(), u)
+    >>> abs(float((w * tau).mean()) - 8) < 0.1  # ∫ t dt = (T² − t0²)/2 = 7.9998
+    True
+    """
+    ratio = math.log(process.t_max / process.t_min)
+    t = (process.t_min * torch.exp(ratio * _uniform(u))).clamp(process.t_min, process.t_max)
+    return RandomTimes(t, t * ratio)
+
+
+def random_times(
+    sampler: TimeSampler, process: OrnsteinUhlenbeck, n: int, *, generator: torch.Generator
+) -> RandomTimes:
+    """Draw n independent times.
+
+    Args:
+        sampler: density of the times.
+        process: gives t0 and T.
         n: number of times, ≥ 1.
         generator: source of randomness; the times are on its device.
 
@@ -250,17 +277,16 @@ def log_uniform_times(process: OrnsteinUhlenbeck, n: int, *, generator: torch.Ge
         ValueError: n that is not a positive integer, or no ``torch.Generator``.
 
     >>> g = torch.Generator().manual_seed(0)
-    >>> tau, w = log_uniform_times(OrnsteinUhlenbeck(), 100_000, generator=g)
-    >>> abs(float((w * tau).mean()) - 8) < 0.1  # ∫ t dt = (T² − t0²)/2 = 7.9998
-    True
+    >>> float(random_times(uniform_times, OrnsteinUhlenbeck(), 4, generator=g).weight[0])
+    3.98
     """
-    u = _uniforms(n, generator)
-    ratio = math.log(process.t_max / process.t_min)
-    t = (process.t_min * torch.exp(ratio * u)).clamp(process.t_min, process.t_max)
-    return RandomTimes(t, t * ratio)
-
-
-def _uniforms(n: int, generator: torch.Generator) -> Tensor:
     _checks.count("n", n)
     _checks.generator_on(generator)
-    return torch.rand(n, generator=generator, dtype=torch.float64, device=generator.device)
+    return sampler(process, torch.rand(n, generator=generator, dtype=torch.float64, device=generator.device))
+
+
+def _uniform(u: Tensor) -> Tensor:
+    _checks.floating("u", u)
+    if not bool(((u >= 0) & (u <= 1)).all()):
+        _checks.refuse("u", float(u.max() if bool((u > 1).any()) else u.min()), "pass numbers in [0, 1]")
+    return u.double()
