@@ -105,14 +105,14 @@ def test_stein_operator_is_the_divergence_of_the_error_flux_over_the_density(err
         return error.exact.log_density(y, t).exp()[:, None] * error(y, t)
 
     divided = jacobian_trace(flux, x) / error.exact.log_density(x, t).exp()
-    torch.testing.assert_close(error.stein(x, t), divided, rtol=1e-8, atol=1e-8)
+    torch.testing.assert_close(error.at(x, t).stein, divided, rtol=1e-8, atol=1e-8)
 
 
 @each_error
 @each_time
 def test_stein_operator_has_mean_zero_under_the_exact_law(error, t):
     x = error.exact.law.diffuse(t).sample(40_000, generator=seeded(7))
-    values = error.stein(x, t)
+    values = error.at(x, t).stein
     assert float(values.std()) > 0.01
     assert within(Estimate.from_samples(values), 0.0)
 
@@ -121,4 +121,4 @@ def test_stein_operator_has_mean_zero_under_the_exact_law(error, t):
 def test_a_rotation_is_invisible_to_the_stein_operator_of_the_standard_normal(t):
     exact = FlowScore(gaussian([0.0, 0.0], 1.0), OU)
     error = ScoreError(SumScore(exact, FunctionScore(lambda x, t: x @ SPIN)), exact)
-    assert float(error.stein(points(8, 20, 2), t).abs().max()) < 1e-12
+    assert float(error.at(points(8, 20, 2), t).stein.abs().max()) < 1e-12

@@ -1,6 +1,8 @@
 """Score errors in diffusion models, and the drift they cause in recursive training."""
 
+from scoredrift.errors import InjectedError, ScoreError, check_divergence
 from scoredrift.estimates import Estimate
+from scoredrift.fields import ConstantField, LinearField, RotationalField, ScaledField
 from scoredrift.fits import KernelFit, SimulatedKernelFit
 from scoredrift.gaussians import Gaussian
 from scoredrift.integrators import Ancestral, EulerMaruyama, ExponentialIntegrator, HeunFlow
@@ -10,7 +12,7 @@ from scoredrift.mixtures import GaussianMixture, mixture_of_five
 from scoredrift.process import OrnsteinUhlenbeck
 from scoredrift.recursion import recurse
 from scoredrift.regimes import Accumulate, FreshFraction, Replace
-from scoredrift.scores import ConstantField, FlowScore, FunctionScore, ScoreError, SumScore
+from scoredrift.scores import FlowScore, FunctionScore, ProbedScore, SumScore
 from scoredrift.simulate import Trajectory, exact_paths, simulate
 
 __version__ = "0.1.0"
@@ -29,14 +31,20 @@ __all__ = [
     "Gaussian",
     "GaussianMixture",
     "HeunFlow",
+    "InjectedError",
     "KernelDensity",
     "KernelFit",
+    "LinearField",
     "OrnsteinUhlenbeck",
+    "ProbedScore",
     "Replace",
+    "RotationalField",
+    "ScaledField",
     "ScoreError",
     "SimulatedKernelFit",
     "SumScore",
     "Trajectory",
+    "check_divergence",
     "exact_paths",
     "mixture_of_five",
     "recurse",

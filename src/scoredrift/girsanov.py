@@ -56,7 +56,7 @@ def ideal_energy(
         ValueError: n < 2, a generator on another device, or an error of wrong shape or not finite.
 
     >>> from scoredrift.mixtures import GaussianMixture
-    >>> from scoredrift.scores import ConstantField
+    >>> from scoredrift.fields import ConstantField
     >>> q = GaussianMixture(torch.ones(1), torch.zeros(1, 1), torch.ones(1))
     >>> push = ConstantField(torch.tensor([0.5]))
     >>> g = torch.Generator().manual_seed(0)
@@ -103,7 +103,8 @@ def learned_energy(
         ValueError: n < 2, a generator on another device, or an error of wrong shape or not finite.
 
     >>> from scoredrift.mixtures import GaussianMixture
-    >>> from scoredrift.scores import FlowScore, ScoreError
+    >>> from scoredrift.errors import ScoreError
+    >>> from scoredrift.scores import FlowScore
     >>> q, ou = GaussianMixture(torch.ones(1), torch.zeros(1, 1), torch.ones(1)), OrnsteinUhlenbeck()
     >>> model = q.blur(1.0)
     >>> error = ScoreError(FlowScore(model, ou), FlowScore(q, ou))
@@ -200,7 +201,7 @@ class Energy:
     Args:
         error: e(x, t), called with x ``[n, d]`` and a float t.
 
-    >>> from scoredrift.scores import ConstantField
+    >>> from scoredrift.fields import ConstantField
     >>> from scoredrift.integrators import EulerMaruyama
     >>> from scoredrift.simulate import simulate
     >>> energy = Energy(ConstantField(torch.tensor([0.5])))
@@ -240,7 +241,7 @@ class Energy:
         Raises:
             ValueError: nothing recorded yet, or fewer than two paths.
 
-        >>> from scoredrift.scores import ConstantField
+        >>> from scoredrift.fields import ConstantField
         >>> energy, x = Energy(ConstantField(torch.tensor([2.0]))), torch.zeros(2, 1)
         >>> energy.record(Step(x, 1.0, 0.5, x, x))
         >>> energy.estimate()
@@ -258,7 +259,7 @@ class Martingale:
     Args:
         error: e(x, t), called with x ``[n, d]`` and a float t.
 
-    >>> from scoredrift.scores import ConstantField
+    >>> from scoredrift.fields import ConstantField
     >>> from scoredrift.integrators import EulerMaruyama
     >>> from scoredrift.simulate import simulate
     >>> m = Martingale(ConstantField(torch.tensor([1.0])))
@@ -291,6 +292,66 @@ class Martingale:
             ValueError: nothing recorded yet.
         """
         return _recorded(self._sum)
+
+
+class LogRatio:
+    """Functional Z = log dP̂/dP* = M − ½ ∫ ‖e‖² dt along paths of s*, with both of its parts.
+
+    With Euler–Maruyama this is the exact log-ratio of the simulation with ŝ to that with s*, and with
+    any method E[e^Z] = 1, whatever the step size.
+
+    Args:
+        error: e(x, t), called once a step with x ``[n, d]`` and a float t.
+
+    >>> from scoredrift.fields import ConstantField
+    >>> ratio, x = LogRatio(ConstantField(torch.tensor([2.0]))), torch.zeros(2, 1)
+    >>> ratio.record(Step(x, 1.0, 0.75, torch.ones(2, 1), x))
+    >>> ratio.martingales, ratio.energies, ratio.values  # √Δ e ξ, Δ e², and Z
+    (tensor([1., 1.]), tensor([1., 1.]), tensor([0.5000, 0.5000]))
+    """
+
+    def __init__(self, error: VectorField) -> None:
+        self.error = error
+        self._martingale: Tensor | None = None
+        self._energy: Tensor | None = None
+
+    def record(self, step: Step) -> None:
+        """Add √Δ e·ξ and ‖e‖² Δ of one step, Δ = t − t_next.
+
+        Args:
+            step: the step, from ``simulate``.
+        """
+        gap, e = step.t - step.t_next, self.error(step.x, step.t)
+        part, size = (e * step.noise).sum(1) * gap**0.5, e.square().sum(1) * gap
+        self._martingale = part if self._martingale is None else self._martingale + part
+        self._energy = size if self._energy is None else self._energy + size
+
+    @property
+    def martingales(self) -> Tensor:
+        """M of each path, shape ``[n]``.
+
+        Raises:
+            ValueError: nothing recorded yet.
+        """
+        return _recorded(self._martingale)
+
+    @property
+    def energies(self) -> Tensor:
+        """∫ ‖e‖² dt of each path, shape ``[n]``.
+
+        Raises:
+            ValueError: nothing recorded yet.
+        """
+        return _recorded(self._energy)
+
+    @property
+    def values(self) -> Tensor:
+        """Z of each path, shape ``[n]``.
+
+        Raises:
+            ValueError: nothing recorded yet.
+        """
+        return self.martingales - 0.5 * self.energies
 
 
 def _recorded(total: Tensor | None) -> Tensor:

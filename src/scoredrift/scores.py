@@ -1,14 +1,12 @@
-"""Scores, exact and learned, and the error between them.
+"""Scores: vector fields in space and time that know their divergence.
 
-A score is a vector field s(x, t) with a divergence; anything with these two methods will do:
+A score is a vector field s(x, t) with a divergence; anything with these three methods will do:
 
-    s(x, t)            x: [n, d], t: [] or [n]   →  [n, d]
-    s.divergence(x, t)                           →  [n]
+    s(x, t)                            x: [n, d], t: [] or [n]   →  [n, d]
+    s.divergence(x, t)                 ∇·s                       →  [n]
+    s.value_and_divergence(x, t)       both, often for the price of one
 
-The error of a learned score, e = ŝ − s*, enters the theory through its size ‖e‖² (energy) and
-through the Langevin–Stein operator of the exact law,
-
-    𝒜_t e = ∇·e + e·s* = (1/q_t) ∇·(q_t e),        E_{q_t}[𝒜_t e] = 0.
+The same holds for any field e(x, t) that may be added to a score: see module ``errors``.
 """
 
 from __future__ import annotations
@@ -43,6 +41,9 @@ class Score(Protocol):
 
     def divergence(self, x: Tensor, t: float | Tensor) -> Tensor:
         """Divergence ∇·s(x, t) = Σ_j ∂s_j/∂x_j, shape ``[n]``; Args as for the value."""
+
+    def value_and_divergence(self, x: Tensor, t: float | Tensor) -> tuple[Tensor, Tensor]:
+        """Value ``[n, d]`` and divergence ``[n]`` together; Args as for the value."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,17 @@ class FlowScore:
         tensor([-2.])
         """
         return self.at(x, t).score_divergence
+
+    def value_and_divergence(self, x: Tensor, t: float | Tensor) -> tuple[Tensor, Tensor]:
+        """Value and divergence from one evaluation; arguments as for the class.
+
+        >>> from scoredrift.mixtures import GaussianMixture
+        >>> q = GaussianMixture(torch.ones(1), torch.zeros(1, 2), torch.ones(1))
+        >>> FlowScore(q, OrnsteinUhlenbeck()).value_and_divergence(torch.ones(1, 2), 0.5)
+        (tensor([[-1., -1.]]), tensor([-2.]))
+        """
+        found = self.at(x, t)
+        return found.score, found.score_divergence
 
     def log_density(self, x: Tensor, t: float | Tensor) -> Tensor:
         """Log-density log q_t(x) in nats, shape ``[n]``; arguments as for the class.
@@ -137,65 +149,99 @@ class FunctionScore:
         >>> FunctionScore(lambda x, t: x**2).divergence(torch.ones(1, 2), 1.0)
         tensor([4.])
         """
+        return self.value_and_divergence(x, t)[1]
+
+    def value_and_divergence(self, x: Tensor, t: float | Tensor) -> tuple[Tensor, Tensor]:
+        """Value ``[n, d]`` and divergence ``[n]``; arguments as for the class.
+
+        >>> FunctionScore(lambda x, t: x**2).value_and_divergence(torch.ones(1, 2), 1.0)
+        (tensor([[1., 1.]]), tensor([4.]))
+        """
         with torch.enable_grad():
             inputs = x.detach().requires_grad_(True)
             values = self(inputs, t)
             trace = torch.zeros(len(x), dtype=x.dtype, device=x.device)
-            if not values.requires_grad:  # the field does not depend on x
-                return trace
-            for j in range(x.shape[1]):
-                (row,) = torch.autograd.grad(
-                    values[:, j].sum(), inputs, retain_graph=True, materialize_grads=True
-                )
-                trace = trace + row[:, j]
-        return trace.detach()
+            if values.requires_grad:  # else the field does not depend on x
+                for j in range(x.shape[1]):
+                    (row,) = torch.autograd.grad(
+                        values[:, j].sum(), inputs, retain_graph=True, materialize_grads=True
+                    )
+                    trace = trace + row[:, j]
+        return values.detach(), trace.detach()
 
 
 @dataclass(frozen=True)
-class ConstantField:
-    """The field e(x, t) = c: same push everywhere and always; divergence zero.
+class ProbedScore:
+    """Any function of (x, t) as a score, its divergence estimated by random probes (Hutchinson).
+
+        ∇·s ≈ (1/R) Σ_r z_r · ∂_x(z_r · s),        z_r ∈ {−1, 1}^d at random, new in every call.
+
+    The estimate is unbiased, so what is linear in it stays unbiased; R backward passes instead of d.
+    Source: Hutchinson 1990 (doi 10.1080/03610919008812866).
 
     Args:
-        value: c, shape ``[d]``, in inverse units of the data if it is a score error.
+        function: maps x ``[n, d]`` and t (``[]`` or ``[n]``) to ``[n, d]``, row by row.
+        probes: R ≥ 1.
+        generator: source of the probes, on the device of the points.
 
     Raises:
-        ValueError: c that is not one finite vector; on a call, points that do not fit it.
+        ValueError: R < 1; on a call, what ``FunctionScore`` refuses, or a generator on another device.
 
-    >>> ConstantField(torch.tensor([0.5, 0.0]))(torch.zeros(1, 2), 1.0)
-    tensor([[0.5000, 0.0000]])
+    >>> probed = ProbedScore(lambda x, t: -x, 1, torch.Generator().manual_seed(0))
+    >>> probed.divergence(torch.ones(2, 3), 1.0)  # exact, since the Jacobian is diagonal
+    tensor([-3., -3.])
     """
 
-    value: Tensor
+    function: Callable[[Tensor, Tensor], Tensor]
+    probes: int
+    generator: torch.Generator
 
     def __post_init__(self) -> None:
-        _checks.floating("value", self.value)
-        if self.value.ndim != 1:
-            _checks.refuse("value.shape", list(self.value.shape), "pass one vector of shape [d]")
+        _checks.count("probes", self.probes)
 
     def __call__(self, x: Tensor, t: float | Tensor) -> Tensor:
-        """Value c for every point, shape ``[n, d]``."""
-        _checks.points("x", x, self.value.numel(), like=self.value)
-        return self.value.expand_as(x)
+        """Value of the function, shape ``[n, d]``."""
+        return FunctionScore(self.function)(x, t)
 
     def divergence(self, x: Tensor, t: float | Tensor) -> Tensor:
-        """Zero, shape ``[n]``.
+        """Unbiased estimate of the divergence, shape ``[n]``.
 
-        >>> ConstantField(torch.ones(2)).divergence(torch.zeros(1, 2), 1.0)
-        tensor([0.])
+        >>> spin = ProbedScore(lambda x, t: x.flip(1), 1, torch.Generator().manual_seed(0))
+        >>> bool((spin.divergence(torch.ones(5, 2), 1.0).abs() == 2).all())  # 2 z_1 z_2, mean zero
+        True
         """
-        _checks.points("x", x, self.value.numel(), like=self.value)
-        return torch.zeros(len(x), dtype=x.dtype, device=x.device)
+        return self.value_and_divergence(x, t)[1]
+
+    def value_and_divergence(self, x: Tensor, t: float | Tensor) -> tuple[Tensor, Tensor]:
+        """Value ``[n, d]`` and the estimate of its divergence ``[n]``; arguments as for the class.
+
+        >>> probed = ProbedScore(lambda x, t: -x, 1, torch.Generator().manual_seed(0))
+        >>> probed.value_and_divergence(torch.ones(1, 2), 1.0)
+        (tensor([[-1., -1.]]), tensor([-2.]))
+        """
+        _checks.points("x", x)
+        _checks.generator_on(self.generator, x.device)
+        with torch.enable_grad():
+            inputs = x.detach().requires_grad_(True)
+            values = self(inputs, t)
+            trace = torch.zeros(len(x), dtype=x.dtype, device=x.device)
+            for _ in range(self.probes if values.requires_grad else 0):
+                coin = torch.rand(x.shape, generator=self.generator, dtype=x.dtype, device=x.device)
+                probe = torch.where(coin < 0.5, -1.0, 1.0).to(x.dtype)
+                (row,) = torch.autograd.grad((values * probe).sum(), inputs, retain_graph=True)
+                trace = trace + (row * probe).sum(1) / self.probes
+        return values.detach(), trace.detach()
 
 
 @dataclass(frozen=True)
 class SumScore:
-    """Sum of two fields, so an exact score with an injected error: ŝ = s* + e.
+    """Sum of two fields, for instance of an exact score and an injected error: ŝ = s* + e.
 
     Args:
         first, second: the two fields; what they refuse is refused.
 
-    >>> shifted = SumScore(FunctionScore(lambda x, t: -x), ConstantField(torch.ones(1)))
-    >>> shifted(torch.zeros(1, 1), 1.0)
+    >>> total = SumScore(FunctionScore(lambda x, t: -x), FunctionScore(lambda x, t: x + 1))
+    >>> total(torch.zeros(1, 1), 1.0)
     tensor([[1.]])
     """
 
@@ -209,56 +255,20 @@ class SumScore:
     def divergence(self, x: Tensor, t: float | Tensor) -> Tensor:
         """Sum of the two divergences, shape ``[n]``.
 
-        >>> shifted = SumScore(FunctionScore(lambda x, t: -x), ConstantField(torch.ones(1)))
-        >>> shifted.divergence(torch.zeros(1, 1), 1.0)
-        tensor([-1.])
+        >>> total = SumScore(FunctionScore(lambda x, t: -x), FunctionScore(lambda x, t: 3 * x))
+        >>> total.divergence(torch.zeros(1, 1), 1.0)
+        tensor([2.])
         """
         return self.first.divergence(x, t) + self.second.divergence(x, t)
 
+    def value_and_divergence(self, x: Tensor, t: float | Tensor) -> tuple[Tensor, Tensor]:
+        """Sums of the values and of the divergences, ``[n, d]`` and ``[n]``.
 
-@dataclass(frozen=True)
-class ScoreError:
-    """Score error e = ŝ − s* with its divergence and its Stein operator.
-
-    Args:
-        learned: ŝ.
-        exact: s*, the score of the law that ŝ was meant to learn; what the two refuse is refused.
-
-    >>> from scoredrift.mixtures import GaussianMixture
-    >>> q = GaussianMixture(torch.ones(1), torch.zeros(1, 1), torch.ones(1))
-    >>> exact = FlowScore(q, OrnsteinUhlenbeck())
-    >>> blurred = FlowScore(q.blur(1.0), OrnsteinUhlenbeck())
-    >>> bool(ScoreError(blurred, exact)(torch.ones(1, 1), 0.02) > 0)  # a blur pulls outwards
-    True
-    """
-
-    learned: Score
-    exact: Score
-
-    def __call__(self, x: Tensor, t: float | Tensor) -> Tensor:
-        """Error e(x, t) = ŝ(x, t) − s*(x, t), shape ``[n, d]``."""
-        return self.learned(x, t) - self.exact(x, t)
-
-    def divergence(self, x: Tensor, t: float | Tensor) -> Tensor:
-        """Divergence ∇·e(x, t) = ∇·ŝ − ∇·s*, shape ``[n]``.
-
-        >>> double, single = FunctionScore(lambda x, t: -2 * x), FunctionScore(lambda x, t: -x)
-        >>> ScoreError(double, single).divergence(torch.ones(1, 2), 1.0)
-        tensor([-2.])
+        >>> total = SumScore(FunctionScore(lambda x, t: -x), FunctionScore(lambda x, t: 3 * x))
+        >>> total.value_and_divergence(torch.ones(1, 1), 1.0)
+        (tensor([[2.]]), tensor([2.]))
         """
-        return self.learned.divergence(x, t) - self.exact.divergence(x, t)
-
-    def stein(self, x: Tensor, t: float | Tensor) -> Tensor:
-        """Langevin–Stein operator (𝒜_t e)(x) = ∇·e + e·s*, shape ``[n]``.
-
-        Source: the Langevin–Stein operator of q_t; its mean under q_t is zero.
-
-        Args:
-            x: points, shape ``[n, d]``.
-            t: time, shape ``[]`` or ``[n]``.
-
-        >>> double, single = FunctionScore(lambda x, t: -2 * x), FunctionScore(lambda x, t: -x)
-        >>> ScoreError(double, single).stein(torch.ones(1, 2), 1.0)  # −d + ‖x‖²
-        tensor([0.])
-        """
-        return self.divergence(x, t) + (self(x, t) * self.exact(x, t)).sum(1)
+        (one, its_divergence), (other, own) = (
+            part.value_and_divergence(x, t) for part in (self.first, self.second)
+        )
+        return one + other, its_divergence + own

@@ -18,6 +18,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
+from scoredrift.errors import ScoreError
 from scoredrift.experiments.base import Experiment
 from scoredrift.fits import KernelFit, SimulatedKernelFit
 from scoredrift.girsanov import ideal_energy, learned_energy
@@ -27,7 +28,7 @@ from scoredrift.mixtures import mixture_of_five
 from scoredrift.process import OrnsteinUhlenbeck
 from scoredrift.recursion import Generation, History, Measured, recurse
 from scoredrift.regimes import FreshFraction
-from scoredrift.scores import FlowScore, ScoreError
+from scoredrift.scores import FlowScore
 from scoredrift.sweeps import cases, sweep
 
 ALPHAS = (0.1, 0.5, 0.9)

@@ -1,0 +1,32 @@
+"""Observability: which share of a score error shows in what is generated.
+
+With M = ∫ e·dB̄ on ideal paths,
+
+    u(x) = E[M | Y_{t0} = x] = −∫_{t0}^{T} E[(𝒜_t e)(X_t) | X_{t0} = x] dt,
+    η = Var u(Y_{t0}) / ε*²  ∈ [0, 1],
+
+with X_t given X_{t0} = x the forward process and 𝒜_t e = ∇·e + e·s*. Four ways to η:
+
+    by_pairs          two independent futures of the same x: no solver, no grid, unbiased
+    by_trajectories   two reverse trajectories that end in the same x, on a grid
+    by_regression     simulate reverse trajectories, regress M on where they end
+    in_closed_form    for affine errors on a Gaussian
+"""
+
+from scoredrift.observability.closed_form import in_closed_form
+from scoredrift.observability.futures import PairDesign
+from scoredrift.observability.pairs import by_pairs, response
+from scoredrift.observability.plan import plan
+from scoredrift.observability.result import Observability
+from scoredrift.observability.trajectories import by_regression, by_trajectories
+
+__all__ = [
+    "Observability",
+    "PairDesign",
+    "by_pairs",
+    "by_regression",
+    "by_trajectories",
+    "in_closed_form",
+    "plan",
+    "response",
+]

@@ -1,0 +1,220 @@
+"""Futures of a point: the forward process from x at random times, and what the error is there.
+
+A draw in stratum k of K, for x at t0, X_τ = a x + √v ξ and w the importance weight of the time, is
+
+    −(w/K) [𝒜_τ e + β(τ) ℓ](X_τ),    ℓ = e·ξ − √v ∇·e,
+
+so that the sum over the strata has mean u(x) whatever β: by Gaussian integration by parts
+E[e(X_t)·ξ | x] = √v E[∇·e(X_t) | x]. With β = 1/√v the divergence drops out, and what is left is
+
+    e·(s* + ξ/√v) = e·(∇ log q_t − ∇ log q_{t|x}),
+
+the error along the difference of two scores, the one of X_t and the one of X_t given x.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from scoredrift import _checks
+from scoredrift import process as ou
+from scoredrift.errors import ErrorField
+from scoredrift.laws import Law
+from scoredrift.process import OrnsteinUhlenbeck, RandomTimes, TimeSampler, log_uniform_times
+
+
+@dataclass(frozen=True)
+class PairDesign:
+    """How the futures of a point are drawn; ``plan`` finds a good one.
+
+    Args:
+        times: density of the times.
+        strata: K ≥ 1, strata of equal probability.
+        futures: m ≥ 2, independent draws in each stratum.
+        antithetic: draw a(t) x ± √v ξ together.
+        divergence_free: take β = 1/√v, which needs no divergence; with ``antithetic``, so that near
+            t0 the noise ξ/√v meets a difference of two errors.
+        control: β(t), a function of times, or None for β = 0.
+
+    Raises:
+        ValueError: K < 1, m < 2, or ``divergence_free`` without ``antithetic``.
+
+    >>> PairDesign(strata=4, futures=2, antithetic=True).cost
+    16
+    """
+
+    times: TimeSampler = log_uniform_times
+    strata: int = 4
+    futures: int = 2
+    antithetic: bool = False
+    divergence_free: bool = False
+    control: StepFunction | None = None
+
+    def __post_init__(self) -> None:
+        _checks.count("strata", self.strata)
+        _checks.count("futures", self.futures, least=2)
+        if self.divergence_free and not self.antithetic:
+            _checks.refuse("antithetic", False, "draws without a divergence need antithetic=True")
+
+    @property
+    def cost(self) -> int:
+        """Evaluations of the error for each point x."""
+        return self.strata * self.futures * (2 if self.antithetic else 1)
+
+
+@dataclass(frozen=True)
+class StepFunction:
+    """Function of time that is constant between edges.
+
+    Args:
+        edges: increasing, shape ``[B + 1]``, float64.
+        values: shape ``[B]``, float64.
+
+    >>> StepFunction(torch.tensor([0.0, 1.0, 2.0]), torch.tensor([5.0, 7.0]))(torch.tensor([0.5, 1.5]))
+    tensor([5., 7.])
+    """
+
+    edges: Tensor
+    values: Tensor
+
+    def __call__(self, t: Tensor) -> Tensor:
+        """Value at each time, any shape."""
+        return self.values[torch.searchsorted(self.edges[1:-1], t.contiguous())]
+
+
+@dataclass(frozen=True)
+class StepTimes:
+    """Density of times that is constant between edges.
+
+    Args:
+        edges: from t0 to T, increasing, shape ``[B + 1]``, float64.
+        shares: probability > 0 of each interval, sum one, shape ``[B]``, float64.
+
+    >>> two = StepTimes(torch.tensor([1.0, 2.0, 4.0]), torch.tensor([0.5, 0.5]))
+    >>> two(OrnsteinUhlenbeck(1.0, 4.0), torch.tensor([0.25, 0.75]))
+    RandomTimes(t=tensor([1.5000, 3.0000]), weight=tensor([2., 4.]))
+    """
+
+    edges: Tensor
+    shares: Tensor
+
+    def __call__(self, process: OrnsteinUhlenbeck, u: Tensor) -> RandomTimes:
+        """Times at the quantiles u, with weights; arguments as for ``TimeSampler``."""
+        ends = self.shares.cumsum(0)
+        place = torch.searchsorted(ends[:-1], u.contiguous())
+        width = self.edges.diff()
+        into = (u - (ends - self.shares)[place]) / self.shares[place]
+        t = (self.edges[:-1][place] + width[place] * into).clamp(process.t_min, process.t_max)
+        return RandomTimes(t, (width / self.shares)[place])
+
+
+class Futures(NamedTuple):
+    """Draws from the futures of n points, in K strata, m for each.
+
+    Args:
+        draws: a for each sign of ξ, shape ``[n, K, m, 1 or 2]``.
+        energy: draws of ∫ ‖e‖² dt, shape ``[n]``.
+        lever: e·ξ − √v ∇·e, which has mean zero given x, shape of ``draws``.
+
+    >>> Futures(torch.zeros(1, 4, 2, 1), torch.zeros(1), torch.zeros(1, 4, 2, 1)).energy
+    tensor([0.])
+    """
+
+    draws: Tensor
+    energy: Tensor
+    lever: Tensor
+
+
+def evaluate(
+    error: ErrorField, process: OrnsteinUhlenbeck, x: Tensor, design: PairDesign, generator: torch.Generator
+) -> Futures:
+    """Draw the futures of the points and evaluate the error there.
+
+    Args:
+        error: the score error.
+        process: forward process.
+        x: points at t0, shape ``[n, d]``.
+        design: how the futures are drawn.
+        generator: source of randomness.
+
+    Returns:
+        Futures; the control is in the draws.
+
+    >>> from scoredrift.errors import InjectedError
+    >>> from scoredrift.fields import ConstantField
+    >>> from scoredrift.scores import FunctionScore
+    >>> push = InjectedError(ConstantField(torch.ones(2)), FunctionScore(lambda x, t: -x))
+    >>> g = torch.Generator().manual_seed(0)
+    >>> evaluate(push, OrnsteinUhlenbeck(), torch.ones(3, 2), PairDesign(), g).draws.shape
+    torch.Size([3, 4, 2, 1])
+    """
+    n, d = x.shape
+    shape = (n, design.strata, design.futures)
+    offsets = torch.arange(design.strata, dtype=torch.float64, device=x.device)[None, :, None]
+    u = torch.rand(shape, generator=generator, dtype=torch.float64, device=x.device)
+    t, weight = design.times(process, (offsets + u) / design.strata)
+    weight = weight.to(x.dtype) / design.strata
+    gap = (t - process.t_min).clamp(min=0).to(x.dtype)
+    xi = torch.randn((*shape, d), generator=generator, dtype=x.dtype, device=x.device)
+    centre = ou.scale(gap)[..., None] * x[:, None, None, :]
+    root = ou.variance(gap).sqrt()
+    signs = (1.0, -1.0) if design.antithetic else (1.0,)
+    states = torch.stack([centre + sign * root[..., None] * xi for sign in signs])
+    when = t.to(x.dtype).expand(len(signs), *shape).reshape(-1)
+    flat = states.reshape(-1, d)
+    if design.divergence_free:
+        value, exact = error(flat, when), error.exact(flat, when)
+        divergence = torch.zeros_like(when)
+    else:
+        value, divergence, exact = error.at(flat, when)
+    _checks.floating("error(x, t)", _checks.vectors("error(x, t)", value, flat))
+    _checks.floating("error.divergence(x, t)", divergence)
+    signed = (len(signs), *shape)
+    stein = (divergence + (value * exact).sum(1)).reshape(signed)
+    sign = torch.tensor(signs, dtype=x.dtype, device=x.device)[:, None, None, None]
+    along = sign * (value.reshape(*signed, d) * xi).sum(-1)  # e·ξ, with ξ the noise of that sign
+    lever = along - root * divergence.reshape(signed)
+    if design.divergence_free:
+        stein = stein + along / root.clamp(min=torch.finfo(x.dtype).tiny)
+    elif design.control is not None:
+        stein = stein + design.control(t).to(x.dtype) * lever
+    energy = (weight * value.square().sum(1).reshape(signed)).mean(dim=(0, 3)).sum(1)
+    return Futures((-weight * stein).movedim(0, -1), energy, lever.movedim(0, -1))
+
+
+def batches(n: int, cost: int, batch: int) -> Iterator[int]:
+    """Numbers of points to take together, so that no more than ``batch`` are evaluated at once.
+
+    Args:
+        n: points in all.
+        cost: evaluations for each.
+        batch: largest number of evaluations together.
+
+    >>> list(batches(5, 2, 4))
+    [2, 2, 1]
+    """
+    size = max(1, batch // cost)
+    for first in range(0, n, size):
+        yield min(size, n - first)
+
+
+def points_at_t0(law: Law, process: OrnsteinUhlenbeck, n: int, generator: torch.Generator) -> Tensor:
+    """Draw x ~ q_{t0}, shape ``[n, d]``.
+
+    Args:
+        law: q.
+        process: gives t0.
+        n: number of points.
+        generator: source of randomness.
+
+    >>> from scoredrift.mixtures import mixture_of_five
+    >>> g = torch.Generator().manual_seed(0)
+    >>> points_at_t0(mixture_of_five(), OrnsteinUhlenbeck(), 3, g).shape
+    torch.Size([3, 10])
+    """
+    return process.diffuse(law.sample(n, generator=generator), 0.0, process.t_min, generator=generator)
