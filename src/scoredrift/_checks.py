@@ -113,12 +113,14 @@ def spacing(name: str, nodes: Any) -> float:
     return distance
 
 
-def density(name: str, values: Any, nodes: Tensor) -> Tensor:
-    """Return ``values`` if they are a density on ``nodes``: one number ≥ 0 for each."""
+def density(name: str, values: Any, nodes: Tensor, *, most_dims: int = 1) -> Tensor:
+    """Return ``values`` if they are a density on ``nodes``, or on a product grid of up to ``most_dims``."""
     floating(name, values)
-    if values.shape != nodes.shape:
-        refuse(f"{name}.shape", list(values.shape), f"pass one value for each node, {list(nodes.shape)}")
-    points(name, values[:, None], 1, like=nodes)
+    shapes = [list(nodes.shape) * dims for dims in range(1, most_dims + 1)]
+    if list(values.shape) not in shapes:
+        wanted = " or ".join(str(shape) for shape in shapes)
+        refuse(f"{name}.shape", list(values.shape), f"pass one value for each node, {wanted}")
+    points(name, values.reshape(-1, 1), 1, like=nodes)
     if not bool((values >= 0).all()):
         refuse(name, float(values.min()), "densities are ≥ 0")
     return values

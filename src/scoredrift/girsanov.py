@@ -320,8 +320,12 @@ class LogRatio:
 
         Args:
             step: the step, from ``simulate``.
+
+        Raises:
+            ValueError: an error of wrong shape.
         """
-        gap, e = step.t - step.t_next, self.error(step.x, step.t)
+        gap = step.t - step.t_next
+        e = _checks.vectors("error(x, t)", self.error(step.x, step.t), step.x)
         part, size = (e * step.noise).sum(1) * gap**0.5, e.square().sum(1) * gap
         self._martingale = part if self._martingale is None else self._martingale + part
         self._energy = size if self._energy is None else self._energy + size

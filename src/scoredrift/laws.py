@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 
 from scoredrift import _checks
+from scoredrift import process as ou
 
 
 class Evaluation(NamedTuple):
@@ -205,3 +206,45 @@ class Blend:
         score = (share[:, :, None] * scores).sum(1)
         spread = (share * (own + scores.square().sum(2))).sum(1)
         return Evaluation(log_density, score, spread - score.square().sum(1))
+
+
+@dataclass(frozen=True)
+class Marginal:
+    """Law q_t of X_t when X_0 ~ q, for a law of any kind: to draw from and to compare densities.
+
+    Args:
+        law: q.
+        t: time ≥ 0.
+
+    Raises:
+        ValueError: a negative time, or one that is not finite.
+
+    >>> from scoredrift.mixtures import mixture_of_five
+    >>> p, x = mixture_of_five(), torch.ones(1, 10, dtype=torch.float64)
+    >>> torch.allclose(Marginal(p, 0.5).log_density(x), p.diffuse(0.5).log_density(x))
+    True
+    """
+
+    law: Law
+    t: float
+
+    def __post_init__(self) -> None:
+        _checks.number("t", self.t, low=0.0)
+
+    def sample(self, n: int, *, generator: torch.Generator) -> Tensor:
+        """Draw n independent points a(t) X_0 + √v(t) ξ, shape ``[n, d]``.
+
+        Args:
+            n: number of points ≥ 1.
+            generator: source of randomness, on the device of the law.
+
+        Raises:
+            ValueError: n that is not a positive integer, or a generator on another device.
+        """
+        x = self.law.sample(n, generator=generator)
+        noise = torch.randn(x.shape, generator=generator, dtype=x.dtype, device=x.device)
+        return float(ou.scale(self.t)) * x + float(ou.variance(self.t)) ** 0.5 * noise
+
+    def log_density(self, x: Tensor) -> Tensor:
+        """Log-density log q_t(x) in nats, shape ``[n]``, at points ``[n, d]``."""
+        return self.law.at(x, self.t).log_density

@@ -4,8 +4,9 @@
 """
 
 from scoredrift.experiments.base import Experiment, Result, benchmark, stored
+from scoredrift.experiments.bounds import BOUNDS
 from scoredrift.experiments.mixture import EXACT, LITERAL
 
-EXPERIMENTS: dict[str, Experiment] = {experiment.name: experiment for experiment in (EXACT, LITERAL)}
+EXPERIMENTS: dict[str, Experiment] = {experiment.name: experiment for experiment in (EXACT, LITERAL, BOUNDS)}
 
 __all__ = ["EXPERIMENTS", "Experiment", "Result", "benchmark", "stored"]

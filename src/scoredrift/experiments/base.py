@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,8 @@ from torch import Tensor
 
 from scoredrift import _checks, storage
 from scoredrift.provenance import provenance
+from scoredrift.recursion import History
+from scoredrift.sweeps import cases, sweep
 
 SCALES = ("quick", "medium", "paper")
 RESULTS = Path(__file__).parents[1] / "results"
@@ -107,6 +109,49 @@ class Experiment:
         storage.save(path, values, note | {"provenance": origin})
         shutil.rmtree(checkpoints, ignore_errors=True)
         return path
+
+
+def histories_by_alpha(
+    run_case: Callable[..., History],
+    alphas: Sequence[float],
+    settings: Mapping[str, Any],
+    *,
+    seed: int,
+    device: str,
+    folder: Path,
+    workers: int,
+    progress: bool,
+) -> dict[float, list[History]]:
+    """Run a recursion ``settings["runs"]`` times at each fresh fraction.
+
+    Args:
+        run_case: one run, called with ``settings``, ``alpha``, ``run``, ``seed``, ``device``,
+            ``folder`` and ``progress``.
+        alphas: fresh fractions.
+        settings: an entry of the scales of an experiment.
+        seed: seed of the experiment.
+        device: torch device.
+        folder: checkpoints.
+        workers: processes.
+        progress: show progress bars.
+
+    Returns:
+        Histories of the runs of each fresh fraction, in order.
+
+    >>> options = {"seed": 0, "device": "cpu", "folder": Path(), "workers": 1, "progress": False}
+    >>> def echo(alpha, run, **rest):
+    ...     return f"{alpha}, run {run}"
+    >>> histories_by_alpha(echo, (0.1,), {"runs": 2}, **options)
+    {0.1: ['0.1, run 0', '0.1, run 1']}
+    """
+    grid = cases(alpha=alphas, run=range(settings["runs"]))
+    common = {"settings": settings, "seed": seed, "device": device, "folder": folder}
+    each = common | {"progress": progress and workers == 1}
+    histories = sweep(run_case, [each | case for case in grid], workers=workers, progress=progress)
+    found: dict[float, list[History]] = {alpha: [] for alpha in alphas}
+    for case, history in zip(grid, histories, strict=True):
+        found[case["alpha"]].append(history)
+    return found
 
 
 def file_name(name: str, scale: str) -> str:

@@ -4,8 +4,8 @@ Protocol (arXiv 2602.16601, App. G.1, known to us second-hand; centres from an i
 reproduction): five Gaussians in R^10, bandwidth h = 0.6, N = 100 000 points, 500 Euler–Maruyama
 steps from T = 4 to t0 = 0.02, 20 generations, α ∈ {0.1, 0.5, 0.9}, ten runs.
 
-Two routes. ``EXACT`` draws each generation from the law that the kernel density generates, and also
-measures both energies of each generation. ``LITERAL`` simulates: N(0, I) at T, then the steps.
+Two routes. ``EXACT`` draws each generation from the law that the kernel density generates.
+``LITERAL`` simulates: N(0, I) at T, then the steps.
 """
 
 from __future__ import annotations
@@ -13,23 +13,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from scoredrift.errors import ScoreError
-from scoredrift.experiments.base import Experiment
+from scoredrift.experiments.base import Experiment, histories_by_alpha
 from scoredrift.fits import KernelFit, SimulatedKernelFit
-from scoredrift.girsanov import ideal_energy, learned_energy
-from scoredrift.kde import KernelDensity
-from scoredrift.laws import Blend, Law
 from scoredrift.mixtures import mixture_of_five
 from scoredrift.process import OrnsteinUhlenbeck
 from scoredrift.recursion import Generation, History, Measured, recurse
 from scoredrift.regimes import FreshFraction
-from scoredrift.scores import FlowScore
-from scoredrift.sweeps import cases, sweep
 
 ALPHAS = (0.1, 0.5, 0.9)
 BANDWIDTH = 0.6
@@ -75,67 +69,25 @@ def picture(x: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Energies:
-    """Energies of a generation's score error, on ideal and on learned paths, for kernel densities.
-
-    The exact score is that of the training law: p for generation 0, α p + (1−α) p̂^{i−1} later.
-
-    Args:
-        target: the data law p.
-        alpha: fresh fraction α of the run.
-        fit: how the models of the run are fitted.
-        draws: random times for each estimate, ≥ 2.
-
-    >>> data, fit = mixture_of_five(dtype=torch.float32), KernelFit(0.6, OrnsteinUhlenbeck())
-    >>> measure = Energies(data, 0.5, fit, draws=100)
-    >>> run = recurse(fit, data, regime=FreshFraction(0.5), generations=1, size=50, seed=0, measure=measure)
-    >>> run["ideal_energy"].shape  # value and standard error of each generation
-    torch.Size([2, 2])
-    """
-
-    target: Law
-    alpha: float
-    fit: KernelFit
-    draws: int
-
-    def __call__(self, generation: Generation) -> Measured:
-        """``ideal_energy`` ε*² and ``learned_energy`` ε̂² of one generation, dimensionless."""
-        trained_on = self.target
-        if generation.previous is not None and self.alpha < 1:
-            trained_on = Blend((self.alpha, 1 - self.alpha), (self.target, cast(Law, generation.previous)))
-        ou, generator = self.fit.process, generation.generator
-        model = KernelDensity(generation.training, self.fit.bandwidth)
-        error = ScoreError(FlowScore(model, ou), FlowScore(trained_on, ou))
-        return {
-            "ideal_energy": ideal_energy(error, trained_on, ou, self.draws, generator=generator),
-            "learned_energy": learned_energy(error, model, ou, self.draws, generator=generator),
-        }
-
-
-@dataclass(frozen=True)
 class Measure:
-    """Moments of every generation, pictures of some, and energies where they are asked for.
+    """Moments of every generation, and pictures of some.
 
     Args:
         pictured: generations of which the points are counted over the plane.
-        energies: measures the energies; None leaves them out.
 
     >>> from scoredrift.gaussians import Gaussian
     >>> x, law = torch.ones(3, 2), Gaussian(torch.zeros(2), torch.eye(2))
-    >>> sorted(Measure((0,), None)(Generation(0, x, law, x, torch.Generator(), None)))
+    >>> sorted(Measure((0,))(Generation(0, x, law, x, torch.Generator(), None)))
     ['mean', 'picture', 'second_moment']
     """
 
     pictured: tuple[int, ...]
-    energies: Energies | None
 
     def __call__(self, generation: Generation) -> Measured:
         """What is measured of one generation, by name."""
         found = dict(moments(generation))
         if generation.index in self.pictured:
             found["picture"] = picture(generation.drawn)
-        if self.energies is not None:
-            found |= self.energies(generation)
         return found
 
 
@@ -169,8 +121,6 @@ def run_case(
     data = mixture_of_five(dtype=torch.float32).to(device=device)
     ou, last = OrnsteinUhlenbeck(), settings["generations"]
     exact = KernelFit(BANDWIDTH, ou)
-    draws = settings.get("draws", 0)
-    measure = Measure((0, last // 2, last), Energies(data, alpha, exact, draws) if draws else None)
     return recurse(
         SimulatedKernelFit(BANDWIDTH, ou, settings["steps"]) if "steps" in settings else exact,
         data,
@@ -178,7 +128,7 @@ def run_case(
         generations=last,
         size=settings["size"],
         seed=seed + run,
-        measure=measure,
+        measure=Measure((0, last // 2, last)),
         folder=folder / f"alpha-{alpha}-run-{run}",
         device=device,
         progress=progress,
@@ -199,9 +149,8 @@ def run_all(
         progress: show progress bars.
 
     Returns:
-        For each α, ``{α}/mean`` and ``{α}/second_moment`` ``[runs, generations + 1, d]``, the
-        energies with their standard errors ``[runs, generations + 1, 2]``, and ``{α}/picture`` of
-        generations 0, half and last of the first run, ``[3, 80, 80]``.
+        For each α, ``{α}/mean`` and ``{α}/second_moment`` ``[runs, generations + 1, d]``, and
+        ``{α}/picture`` of generations 0, half and last of the first run, ``[3, 80, 80]``.
 
     >>> import tempfile
     >>> options = {"seed": 1, "device": "cpu", "workers": 1, "progress": False}
@@ -209,32 +158,23 @@ def run_all(
     >>> run_all(settings, folder=Path(tempfile.mkdtemp()), **options)["0.5/mean"].shape
     torch.Size([2, 3, 10])
     """
-    grid = cases(alpha=ALPHAS, run=range(settings["runs"]))
-    common = {"settings": settings, "seed": seed, "device": device, "folder": folder}
-    each = common | {"progress": progress and workers == 1}
-    histories = sweep(run_case, [each | case for case in grid], workers=workers, progress=progress)
     values = {}
-    for alpha in ALPHAS:
-        of_alpha = [h for h, case in zip(histories, grid, strict=True) if case["alpha"] == alpha]
-        values[f"{alpha}/picture"] = of_alpha[0]["picture"]
-        for name in sorted(of_alpha[0].measured[0].keys() - {"picture"}):
-            values[f"{alpha}/{name}"] = torch.stack([history[name] for history in of_alpha])
+    options: dict[str, Any] = {"seed": seed, "device": device, "folder": folder}
+    options |= {"workers": workers, "progress": progress}
+    for alpha, histories in histories_by_alpha(run_case, ALPHAS, settings, **options).items():
+        values[f"{alpha}/picture"] = histories[0]["picture"]
+        for name in ("mean", "second_moment"):
+            values[f"{alpha}/{name}"] = torch.stack([history[name] for history in histories])
     return values
 
 
 EXACT = Experiment(
     "mixture",
-    "ten-dimensional mixture, kernel-density score, exact route, with energies",
+    "ten-dimensional mixture, kernel-density score, exact route",
     {
-        "quick": {"about": "a few seconds", "size": 2_000, "generations": 20, "runs": 2, "draws": 200},
-        "medium": {"about": "minutes", "size": 20_000, "generations": 20, "runs": 4, "draws": 4_000},
-        "paper": {
-            "about": "20 minutes on a CPU",
-            "size": 100_000,
-            "generations": 20,
-            "runs": 10,
-            "draws": 4_000,
-        },
+        "quick": {"about": "a few seconds", "size": 2_000, "generations": 20, "runs": 2},
+        "medium": {"about": "seconds", "size": 20_000, "generations": 20, "runs": 4},
+        "paper": {"about": "a minute", "size": 100_000, "generations": 20, "runs": 10},
     },
     run_all,
 )

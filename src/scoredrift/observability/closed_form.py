@@ -48,7 +48,7 @@ def in_closed_form(
         Observability with standard errors zero.
 
     Raises:
-        ValueError: an error that is not affine in x, or nodes < 2.
+        ValueError: an error that is not affine in x, not finite or of wrong shape, or nodes < 2.
 
     >>> from scoredrift.errors import InjectedError
     >>> from scoredrift.fields import ConstantField
@@ -97,8 +97,10 @@ def _affine(error: ErrorField, at: Tensor, t: float) -> tuple[Tensor, Tensor]:
     """Matrix and offset of e(·, t), from its values at 0 and the unit vectors; checked at one more."""
     d = at.numel()
     eye = torch.eye(d, dtype=at.dtype, device=at.device)
-    probe = torch.linspace(-2.0, 3.0, d, dtype=at.dtype, device=at.device) + at
-    values = error(torch.cat([torch.zeros_like(eye[:1]), eye, probe[None]]), t)
+    # Irrational, so that no mean that somebody would choose moves it onto 0, 1 or −1.
+    probe = torch.linspace(-math.sqrt(5), math.pi, d, dtype=at.dtype, device=at.device) + at
+    x = torch.cat([torch.zeros_like(eye[:1]), eye, probe[None]])
+    values = _checks.floating("error(x, t)", _checks.vectors("error(x, t)", error(x, t), x))
     offset, matrix = values[0], (values[1:-1] - values[0]).T
     gap = float((matrix @ probe + offset - values[-1]).abs().max())
     size = float(values.abs().max()) * (1 + float(probe.norm()))

@@ -44,6 +44,7 @@ def by_pairs(
     *,
     generator: torch.Generator,
     design: PairDesign | None = None,
+    pilot: int = 200,
     batch: int = 65_536,
 ) -> Observability:
     """Observability by independent futures of the same point: E[G G'] = η ε*².
@@ -57,8 +58,8 @@ def by_pairs(
         process: forward process.
         n: number of points x ≥ 2; each costs ``design.cost`` evaluations.
         generator: source of randomness, on the device of ``law``.
-        design: how the futures are drawn; found by a pilot run with ``plan`` if it is None, at a cost
-            that is counted.
+        design: how the futures are drawn; found by ``plan`` if it is None, at a cost that is counted.
+        pilot: number of points of the pilot run, if there is one.
         batch: largest number of points evaluated together; bounds the memory. (It also fixes the
             order of the random numbers, so another value gives another draw.)
 
@@ -83,8 +84,8 @@ def by_pairs(
     _checks.generator_on(generator, law.device)
     began, spent = time.perf_counter(), 0
     if design is None:
-        design = plan(error, law, process, generator=generator, batch=batch)
-        spent = PILOT_COST
+        design = plan(error, law, process, generator=generator, points=pilot, batch=batch)
+        spent = pilot * PILOT_COST
     energies, squares = [], []
     for size in batches(n, design.cost, batch):
         x = points_at_t0(law, process, size, generator)

@@ -25,10 +25,8 @@ from scoredrift.observability.futures import (
 )
 from scoredrift.process import OrnsteinUhlenbeck, log_uniform_times
 
-# The pilot looks at 200 points, with two antithetic futures in each of 24 intervals of time: about
-# 20 000 evaluations.
-_PILOT_POINTS, _PILOT_BINS = 200, 24
-PILOT_COST = _PILOT_POINTS * _PILOT_BINS * 4
+_BINS = 24  # intervals of time that the pilot tells apart
+PILOT_COST = 4 * _BINS  # for each point: two antithetic futures in every interval
 
 
 def plan(
@@ -37,6 +35,7 @@ def plan(
     process: OrnsteinUhlenbeck,
     *,
     generator: torch.Generator,
+    points: int = 200,
     divergence_free: bool = False,
     batch: int = 65_536,
 ) -> PairDesign:
@@ -51,6 +50,7 @@ def plan(
         law: q, the law of X_0.
         process: forward process.
         generator: source of randomness, on the device of ``law``.
+        points: number of points x that the pilot looks at, ≥ 20, at ``PILOT_COST`` evaluations each.
         divergence_free: plan for central differences; see ``PairDesign``.
         batch: largest number of points evaluated together.
 
@@ -59,7 +59,7 @@ def plan(
         unbiased.
 
     Raises:
-        ValueError: a generator on another device, an error of wrong shape or not finite.
+        ValueError: fewer than 20 points, a generator on another device, an error of wrong shape or not finite.
 
     >>> from scoredrift.errors import InjectedError
     >>> from scoredrift.fields import ConstantField
@@ -70,13 +70,14 @@ def plan(
     >>> plan(push, q, ou, generator=torch.Generator().manual_seed(0)).cost  # one draw for each future
     2
     """
+    _checks.count("points", points, least=20)
     _checks.generator_on(generator, law.device)
-    quantiles = torch.linspace(0, 1, _PILOT_BINS + 1, dtype=torch.float64, device=law.device)
+    quantiles = torch.linspace(0, 1, _BINS + 1, dtype=torch.float64, device=law.device)
     edges = log_uniform_times(process, quantiles).t
-    even = StepTimes(edges, torch.full_like(quantiles[1:], 1 / _PILOT_BINS))
-    look = PairDesign(even, _PILOT_BINS, 2, antithetic=True, divergence_free=divergence_free)
+    even = StepTimes(edges, torch.full_like(quantiles[1:], 1 / _BINS))
+    look = PairDesign(even, _BINS, 2, antithetic=True, divergence_free=divergence_free)
     draws_of, levers_of = [], []
-    for size in batches(_PILOT_POINTS, look.cost, batch):
+    for size in batches(points, look.cost, batch):
         x = points_at_t0(law, process, size, generator)
         found = evaluate(error, process, x, look, generator)
         draws_of.append(found.draws.double())
