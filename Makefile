@@ -20,10 +20,12 @@ test: book lint  ## check every formula, every cell and every page
 notebooks: $(READY)  ## execute the chapters and write the notebook beside each source
 	$(BIN)/python tools/book.py notebooks
 
-bench: $(READY)  ## time the score engine against its alternatives and store the result in the package
+bench: $(READY)  ## time score engine and observability against alternatives; store the results in the package
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[bench]"
 	$(BIN)/python -m pytest benchmarks/bench_kde_score.py --benchmark-json _build/benchmark.json
 	$(BIN)/python benchmarks/store.py _build/benchmark.json cpu
+	$(BIN)/python -m pytest benchmarks/bench_observability.py --benchmark-json _build/benchmark.json
+	$(BIN)/python benchmarks/store.py _build/benchmark.json cpu observability
 
 lint: $(READY)  ## style and types
 	$(BIN)/ruff format --check .

@@ -1,6 +1,6 @@
 """Keep what a benchmark run found: small, with its provenance, where the book loads it.
 
-python benchmarks/store.py _build/benchmark.json cpu
+python benchmarks/store.py _build/benchmark.json cpu [NAME]
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from scoredrift.experiments.base import RESULTS
 from scoredrift.provenance import provenance
 
 
-def main(report: Path, device: str) -> None:
+def main(report: Path, device: str, name: str) -> None:
     rows = []
     for one in json.loads(report.read_text())["benchmarks"]:
         stats = {key: one["stats"][key] for key in ("min", "median", "stddev", "rounds")}
         rows.append({"group": one["group"], "name": one["name"]} | stats | one["extra_info"])
     seconds = sum(row["median"] * row["rounds"] for row in rows)
     origin = provenance(seed=2602, device=device) | {"command": "make bench", "seconds": round(seconds, 1)}
-    path = RESULTS / f"benchmark-{device}.json"
+    path = RESULTS / f"benchmark-{name}.json"
     path.write_text(json.dumps({"provenance": origin, "rows": rows}, indent=1) + "\n")
     print(f"stored {len(rows)} rows in {path}")
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2])
+    main(Path(sys.argv[1]), sys.argv[2], sys.argv[-1])

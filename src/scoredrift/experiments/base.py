@@ -193,24 +193,24 @@ def stored(name: str, scale: str, folder: Path | None = None) -> Result:
     return Result(*storage.load(path))
 
 
-def benchmark(device: str) -> dict[str, Any]:
+def benchmark(name: str) -> dict[str, Any]:
     """What ``make bench`` measured and stored in the package.
 
     Args:
-        device: "cpu" or "cuda".
+        name: "cpu" or "cuda" for the score engine on that device, or "observability".
 
     Returns:
         ``provenance`` and ``rows``: group, name, seconds (min, median, stddev of the rounds) and more.
 
     Raises:
-        ValueError: nothing is stored for the device.
+        ValueError: nothing is stored under the name.
 
     >>> sorted(benchmark("cpu"))
     ['provenance', 'rows']
     """
-    path = RESULTS / f"benchmark-{device}.json"
+    path = RESULTS / f"benchmark-{name}.json"
     if not path.exists():
-        _checks.refuse("device", repr(device), "no benchmark is stored for it; run make bench there")
+        _checks.refuse("name", repr(name), "no benchmark is stored under it; run make bench there")
     return json.loads(path.read_text(encoding="utf-8"))
 
 
