@@ -1,4 +1,4 @@
-"""One case with every answer in closed form, through score, simulator, functionals and divergence.
+"""One case with every answer in closed form, through score, simulator, functionals, observability, divergence.
 
 q = N(0, I), constant error c, L = T − t0. The learned law at t0 is N(2(1 − e^{−L/2}) c, I), so with
 ε*² = ‖c‖² L and η = 4(1 − e^{−L/2})²/L the divergence is χ² = exp(η ε*²) − 1 = exp(‖shift‖²) − 1.
@@ -8,6 +8,7 @@ import math
 
 import pytest
 import torch
+from sklearn.linear_model import LinearRegression
 
 from helpers import affine_law, gaussian, seeded, within, worst_sigmas
 from scoredrift import (
@@ -15,17 +16,20 @@ from scoredrift import (
     Estimate,
     EulerMaruyama,
     FlowScore,
+    Gaussian,
     OrnsteinUhlenbeck,
     ScoreError,
     SumScore,
     simulate,
 )
 from scoredrift.divergences import kl
-from scoredrift.girsanov import Energy, Martingale, ideal_energy
+from scoredrift.girsanov import Energy, LogRatio, Martingale, ideal_energy
+from scoredrift.observability import by_pairs, by_regression, by_trajectories, in_closed_form
 
 OU = OrnsteinUhlenbeck()
 L = OU.duration
 RESPONSE = 2 * (1 - math.exp(-L / 2))
+ETA = 4 * (1 - math.exp(-L / 2)) ** 2 / L
 C = torch.tensor([0.3, -0.2], dtype=torch.float64)
 NORMAL = gaussian([0.0, 0.0], 1.0)
 EXACT = FlowScore(NORMAL, OU)
@@ -40,10 +44,10 @@ def euler_law(grid):
 
 
 def run(score, seed):
-    g, energy, martingale = seeded(seed), Energy(ERROR), Martingale(ERROR)
-    start = NORMAL.sample(5000, generator=g)
-    end = simulate(score, start, GRID, EulerMaruyama(), generator=g, functionals=[energy, martingale])
-    return end, energy, martingale
+    g, energy, martingale, ratio = seeded(seed), Energy(ERROR), Martingale(ERROR), LogRatio(ERROR)
+    start, watchers = NORMAL.sample(5000, generator=g), [energy, martingale, ratio]
+    end = simulate(score, start, GRID, EulerMaruyama(), generator=g, functionals=watchers)
+    return end, energy, martingale, ratio
 
 
 @pytest.fixture(scope="module")
@@ -61,14 +65,14 @@ def test_ideal_energy_is_the_square_of_the_error_times_the_duration():
 
 
 def test_energy_along_every_path_is_the_same_number(learned_run, ideal_run):
-    for _, energy, _ in (learned_run, ideal_run):
+    for _, energy, _, _ in (learned_run, ideal_run):
         torch.testing.assert_close(
             energy.values, torch.full_like(energy.values, 0.13 * L), rtol=1e-11, atol=0
         )
 
 
 def test_martingale_has_the_energy_as_variance(ideal_run):
-    _, _, martingale = ideal_run
+    _, _, martingale, _ = ideal_run
     assert within(Estimate.from_samples(martingale.values), 0.0)
     assert within(Estimate.from_samples(martingale.values**2), 0.13 * L)
 
@@ -81,7 +85,7 @@ def test_the_response_to_a_push_is_the_closed_form_up_to_the_step():
 
 
 def test_learned_law_is_the_shifted_normal(learned_run):
-    end, _, _ = learned_run
+    end, _, _, _ = learned_run
     response, spread = euler_law(GRID)
     assert worst_sigmas(end, response * C) < 5
     centred = end - response * C
@@ -90,19 +94,53 @@ def test_learned_law_is_the_shifted_normal(learned_run):
 
 def test_likelihood_ratios_move_the_ideal_mean_to_the_learned_one(ideal_run):
     """Girsanov: E_{P*}[e^Z Y_t0] is the mean of the learned law. A wrong sign of M shows here."""
-    end, energy, martingale = ideal_run
-    ratio = torch.exp(martingale.values - 0.5 * energy.values)
+    end, _, _, ratio = ideal_run
     response, _ = euler_law(GRID)
-    assert worst_sigmas(ratio[:, None] * end, response * C) < 5
+    assert worst_sigmas(ratio.values.exp()[:, None] * end, response * C) < 5
+
+
+def test_the_log_ratio_is_the_martingale_less_half_the_energy(ideal_run, learned_run):
+    for _, energy, martingale, ratio in (ideal_run, learned_run):
+        torch.testing.assert_close(ratio.martingales, martingale.values)
+        torch.testing.assert_close(ratio.energies, energy.values)
+        torch.testing.assert_close(ratio.values, martingale.values - 0.5 * energy.values)
+
+
+def test_the_likelihood_ratio_has_mean_one_and_the_chi_square_of_paths(ideal_run):
+    """E_{P*} e^Z = 1 and E_{P*} e^{2Z} = e^{ε*²}."""
+    ratio = ideal_run[3].values.exp()
+    assert within(Estimate.from_samples(ratio), 1.0)
+    assert within(Estimate.from_samples(ratio.square()), math.exp(0.13 * L))
+
+
+def test_observability_in_closed_form_and_by_pairs():
+    exactly = in_closed_form(ERROR, Gaussian(torch.zeros(2).double(), torch.eye(2).double()), OU)
+    assert exactly.eta.value == pytest.approx(ETA, rel=1e-12)
+    found = by_pairs(ERROR, NORMAL, OU, 4000, generator=seeded(5))
+    assert within(found.energy, 0.13 * L)
+    assert within(found.visible, ETA * 0.13 * L)
+    assert within(found.eta, ETA)
+
+
+def test_observability_by_trajectories_and_by_regression_up_to_the_step():
+    """The bias of the regression is known exactly: cov(M, Y) is the response of the simulation."""
+    found = by_trajectories(ERROR, NORMAL, OU, 4000, grid=GRID, generator=seeded(6))
+    assert found.energy.value == pytest.approx(0.13 * L, rel=1e-9)
+    assert within(found.eta, ETA)
+    line = LinearRegression()
+    fitted = by_regression(ERROR, NORMAL, OU, 4000, grid=GRID, generator=seeded(7), regressor=line)
+    response, spread = euler_law(GRID)
+    assert within(fitted.eta, response**2 / spread / L)
+    assert fitted.eta.value == pytest.approx(ETA, rel=0.1)
 
 
 def test_chi_square_is_the_exponential_of_observability_times_energy():
     """χ²(p̂ ‖ q) = E_q[(p̂/q)²] − 1, by Monte Carlo with the densities of the closed-form laws."""
     learned = gaussian((RESPONSE * C).tolist(), 1.0)
-    observability, energy = 4 * (1 - math.exp(-L / 2)) ** 2 / L, 0.13 * L
+    energy = 0.13 * L
     x = NORMAL.sample(100_000, generator=seeded(3))
     ratio = torch.exp(learned.log_density(x) - NORMAL.log_density(x))
     chi_square = Estimate.from_samples((ratio - 1) ** 2)
-    assert within(chi_square, math.exp(observability * energy) - 1)
-    assert math.exp(observability * energy) == pytest.approx(math.exp(RESPONSE**2 * 0.13), rel=1e-12)
-    assert within(kl(learned, NORMAL, 10_000, generator=seeded(4)), 0.5 * observability * energy)
+    assert within(chi_square, math.exp(ETA * energy) - 1)
+    assert math.exp(ETA * energy) == pytest.approx(math.exp(RESPONSE**2 * 0.13), rel=1e-12)
+    assert within(kl(learned, NORMAL, 10_000, generator=seeded(4)), 0.5 * ETA * energy)

@@ -31,7 +31,7 @@ LAYERS = {
     "scores": {"_checks", "laws", "process"},
     "errors": {"_checks", "scores"},
     "fields": {"_checks", "scores"},
-    "integrators": {"process"},
+    "integrators": {"_checks", "process"},
     "simulate": {"_checks", "integrators", "laws", "process"},
     "notebook": {"_checks", "estimates"},
     "girsanov": {"_checks", "estimates", "integrators", "laws", "process", "simulate"},

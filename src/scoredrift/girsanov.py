@@ -22,10 +22,10 @@ from torch import Tensor
 
 from scoredrift import _checks
 from scoredrift.estimates import Estimate
-from scoredrift.integrators import StochasticIntegrator, VectorField
+from scoredrift.integrators import StochasticIntegrator, VectorField, stochastic
 from scoredrift.laws import Law
 from scoredrift.process import OrnsteinUhlenbeck, TimeSampler, log_uniform_times, random_times
-from scoredrift.simulate import Step, decreasing
+from scoredrift.simulate import Step, spanning
 
 
 def ideal_energy(
@@ -173,13 +173,8 @@ def held_energy(
     True
     """
     _checks.count("n", n, least=2)
-    if not hasattr(integrator, "held_drift"):
-        remedy = "pass a method for the reverse SDE, with a held_drift: EulerMaruyama(), Ancestral()"
-        _checks.refuse("integrator", type(integrator).__name__, remedy)
-    ends = decreasing(grid)
-    if not (abs(ends[0] - process.t_max) < 1e-6 and abs(ends[-1] - process.t_min) < 1e-6):
-        wanted = f"run it from T = {process.t_max} to t0 = {process.t_min}"
-        _checks.refuse("grid", f"from {ends[0]} to {ends[-1]}", wanted)
+    stochastic(integrator)
+    spanning(grid, process)
     t, weight = random_times(times, process, n, generator=generator)
     knots = grid.to(dtype=t.dtype, device=t.device).flip(0)
     held_at = knots[torch.searchsorted(knots, t, right=True).clamp(max=len(knots) - 1)]
@@ -223,7 +218,8 @@ class Energy:
         Args:
             step: the step, from ``simulate``.
         """
-        part = self.error(step.x, step.t).square().sum(1) * (step.t - step.t_next)
+        e = _checks.vectors("error(x, t)", self.error(step.x, step.t), step.x)
+        part = e.square().sum(1) * (step.t - step.t_next)
         self._sum = part if self._sum is None else self._sum + part
 
     @property
@@ -281,7 +277,8 @@ class Martingale:
         Args:
             step: the step, from ``simulate``.
         """
-        part = (self.error(step.x, step.t) * step.noise).sum(1) * (step.t - step.t_next) ** 0.5
+        e = _checks.vectors("error(x, t)", self.error(step.x, step.t), step.x)
+        part = (e * step.noise).sum(1) * (step.t - step.t_next) ** 0.5
         self._sum = part if self._sum is None else self._sum + part
 
     @property

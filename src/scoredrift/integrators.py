@@ -19,6 +19,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from scoredrift import _checks
 from scoredrift import process as ou
 
 VectorField = Callable[[Tensor, float | Tensor], Tensor]
@@ -55,6 +56,24 @@ class StochasticIntegrator(Integrator, Protocol):
             t, t_held: their times, shape ``[n]``.
             score_held: s(x_held, t_held), shape ``[n, d]``.
         """
+
+
+def stochastic(integrator: Integrator) -> Integrator:
+    """The integrator, if it is a method for the reverse SDE.
+
+    Args:
+        integrator: any integrator.
+
+    Raises:
+        ValueError: a method without ``held_drift``, for which noise means nothing.
+
+    >>> stochastic(EulerMaruyama())
+    EulerMaruyama()
+    """
+    if not hasattr(integrator, "held_drift"):
+        remedy = "pass a method for the reverse SDE, with a held_drift: EulerMaruyama(), Ancestral()"
+        _checks.refuse("integrator", type(integrator).__name__, remedy)
+    return integrator
 
 
 @dataclass(frozen=True)

@@ -175,6 +175,29 @@ def decreasing(grid: Tensor) -> list[float]:
     return [float(t) for t in grid]
 
 
+def spanning(grid: Tensor, process: OrnsteinUhlenbeck) -> list[float]:
+    """Grid as a list of floats, if it decreases from T to t0.
+
+    Args:
+        grid: times, shape ``[K + 1]``, K ≥ 1.
+        process: gives T and t0.
+
+    Returns:
+        The same times, in the same order.
+
+    Raises:
+        ValueError: a grid that does not decrease, or does not run from T to t0.
+
+    >>> spanning(torch.tensor([3.0, 2.0, 1.0]), OrnsteinUhlenbeck(1.0, 3.0))
+    [3.0, 2.0, 1.0]
+    """
+    times = decreasing(grid)
+    if not (abs(times[0] - process.t_max) < 1e-6 and abs(times[-1] - process.t_min) < 1e-6):
+        wanted = f"run it from T = {process.t_max} to t0 = {process.t_min}"
+        _checks.refuse("grid", f"from {times[0]} to {times[-1]}", wanted)
+    return times
+
+
 def exact_paths(
     law: Law, process: OrnsteinUhlenbeck, grid: Tensor, n: int, *, generator: torch.Generator
 ) -> Tensor:

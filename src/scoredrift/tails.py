@@ -140,7 +140,7 @@ def tail_shape(draws: Tensor) -> float:
     _checks.floating("draws", draws)
     if draws.ndim != 1 or draws.numel() < FEWEST:
         _checks.refuse("draws.shape", list(draws.shape), f"pass at least {FEWEST} draws, shape [n]")
-    # Scaled first, so that neither the differences nor the fit can overflow.
+    # Scaled first, so that neither the differences here nor θ in the fit can overflow.
     largest = float(draws.detach().abs().max()) or 1.0
     scaled = draws.detach().double() / largest
     distances, _ = (scaled - scaled.median()).abs().sort()
@@ -152,11 +152,11 @@ def tail_shape(draws: Tensor) -> float:
         return -math.inf
     if excesses.numel() < _FEWEST_IN_TAIL:
         return math.inf
-    return _pareto_shape(excesses / excesses[-1])
+    return _pareto_shape(excesses)
 
 
 def _pareto_shape(z: Tensor) -> float:
-    """Shape of a generalised Pareto law from its sorted draws z > 0, after Zhang and Stephens.
+    """Shape of a generalised Pareto law from its sorted draws 0 < z ≲ 1, after Zhang and Stephens.
 
     With θ = −k/σ the likelihood is maximal at k(θ) = mean log(1 − θ z), where it is
     n [log(−θ/k) − k − 1] in logarithm. θ is averaged over a grid of m = 30 + √n quantiles of its prior,

@@ -25,12 +25,12 @@ from torch import Tensor
 from scoredrift import _checks
 from scoredrift.errors import ErrorField
 from scoredrift.girsanov import LogRatio
-from scoredrift.integrators import EulerMaruyama, StochasticIntegrator
+from scoredrift.integrators import EulerMaruyama, StochasticIntegrator, stochastic
 from scoredrift.laws import Law
 from scoredrift.observability.futures import batches, points_at_t0
 from scoredrift.observability.result import Observability
 from scoredrift.process import OrnsteinUhlenbeck
-from scoredrift.simulate import Step, decreasing, simulate
+from scoredrift.simulate import Step, simulate, spanning
 
 
 def by_regression(
@@ -70,8 +70,9 @@ def by_regression(
         Observability; ε*² is the mean of the sums Σ ‖e‖² Δ along the same trajectories.
 
     Raises:
-        ValueError: fewer trajectories than folds, a grid that does not decrease, a generator on another
-            device, or what ``simulate`` refuses.
+        ValueError: fewer trajectories than folds, a grid that does not decrease from T to t0, a method
+            that is no method for the reverse SDE, a generator on another device, or what ``simulate``
+            refuses.
 
     >>> from scoredrift.errors import InjectedError
     >>> from scoredrift.fields import ConstantField
@@ -86,10 +87,11 @@ def by_regression(
     """
     _checks.count("folds", folds, least=2)
     _checks.count("n", n, least=2 * folds)
+    method = stochastic(EulerMaruyama() if integrator is None else integrator)
+    spanning(grid, process)
     began = time.perf_counter()
     start = process.diffuse(law.sample(n, generator=generator), 0.0, process.t_max, generator=generator)
     record = LogRatio(error)
-    method = EulerMaruyama() if integrator is None else integrator
     ends = simulate(
         error.exact, start, grid, method, generator=generator, functionals=[record], progress=progress
     )
@@ -133,8 +135,8 @@ def by_trajectories(
         Observability, with a bias of the order of the largest step.
 
     Raises:
-        ValueError: n < 2, a grid that does not decrease, a generator on another device, or an error of
-            wrong shape.
+        ValueError: n < 2, a grid that does not decrease from T to t0, a generator on another device, or
+            an error of wrong shape.
 
     >>> from scoredrift.errors import InjectedError
     >>> from scoredrift.fields import ConstantField
@@ -150,7 +152,7 @@ def by_trajectories(
     _checks.count("n", n, least=2)
     _checks.count("batch", batch)
     _checks.generator_on(generator, law.device)
-    began, times = time.perf_counter(), decreasing(grid)[::-1]
+    began, times = time.perf_counter(), spanning(grid, process)[::-1]
     energies, products = [], []
     for size in batches(n, 2, batch):
         x = points_at_t0(law, process, size, generator).repeat(2, 1)
