@@ -10,7 +10,7 @@ import pytest
 import torch
 from sklearn.linear_model import LinearRegression
 
-from helpers import affine_law, gaussian, seeded, within, worst_sigmas
+from helpers import affine_law, gaussian, line, seeded, within, worst_sigmas
 from scoredrift import (
     ConstantField,
     Estimate,
@@ -22,7 +22,7 @@ from scoredrift import (
     SumScore,
     simulate,
 )
-from scoredrift.divergences import kl
+from scoredrift.divergences import chi2, chi2_on_nodes, kl
 from scoredrift.girsanov import Energy, LogRatio, Martingale, ideal_energy
 from scoredrift.observability import by_pairs, by_regression, by_trajectories, in_closed_form
 
@@ -127,20 +127,23 @@ def test_observability_by_trajectories_and_by_regression_up_to_the_step():
     found = by_trajectories(ERROR, NORMAL, OU, 4000, grid=GRID, generator=seeded(6))
     assert found.energy.value == pytest.approx(0.13 * L, rel=1e-9)
     assert within(found.eta, ETA)
-    line = LinearRegression()
-    fitted = by_regression(ERROR, NORMAL, OU, 4000, grid=GRID, generator=seeded(7), regressor=line)
+    straight = LinearRegression()
+    fitted = by_regression(ERROR, NORMAL, OU, 4000, grid=GRID, generator=seeded(7), regressor=straight)
     response, spread = euler_law(GRID)
     assert within(fitted.eta, response**2 / spread / L)
     assert fitted.eta.value == pytest.approx(ETA, rel=0.1)
 
 
 def test_chi_square_is_the_exponential_of_observability_times_energy():
-    """χ²(p̂ ‖ q) = E_q[(p̂/q)²] − 1, by Monte Carlo with the densities of the closed-form laws."""
+    """χ²(p̂ ‖ q) by Monte Carlo and on a grid, with the densities of the closed-form laws."""
     learned = gaussian((RESPONSE * C).tolist(), 1.0)
     energy = 0.13 * L
-    x = NORMAL.sample(100_000, generator=seeded(3))
-    ratio = torch.exp(learned.log_density(x) - NORMAL.log_density(x))
-    chi_square = Estimate.from_samples((ratio - 1) ** 2)
-    assert within(chi_square, math.exp(ETA * energy) - 1)
+    sampled = chi2(learned, NORMAL, 20_000, generator=seeded(3))
+    assert sampled.trusted
+    assert within(sampled.estimate, math.exp(ETA * energy) - 1)
+    nodes = line(-9, 9, 181)
+    mesh = torch.cartesian_prod(nodes, nodes)
+    p, q = (law.log_density(mesh).exp().reshape(181, 181) for law in (learned, NORMAL))
+    assert chi2_on_nodes(p, q, nodes) == pytest.approx(math.exp(ETA * energy) - 1, rel=1e-9)
     assert math.exp(ETA * energy) == pytest.approx(math.exp(RESPONSE**2 * 0.13), rel=1e-12)
     assert within(kl(learned, NORMAL, 10_000, generator=seeded(4)), 0.5 * ETA * energy)
