@@ -17,12 +17,15 @@ from scoredrift import (
     EulerMaruyama,
     FlowScore,
     FunctionScore,
+    HeunFlow,
     InjectedError,
     LinearField,
     ScaledField,
 )
+from scoredrift.girsanov import Energy, LogRatio, Martingale
 from scoredrift.observability import by_regression, by_trajectories
 from scoredrift.process import OrnsteinUhlenbeck
+from scoredrift.simulate import Step
 
 each_error = pytest.mark.parametrize("name", ERRORS)
 NORMAL = gaussian([0.0, 0.0], 1.0)
@@ -283,3 +286,23 @@ def test_what_only_one_route_can_get_wrong():
         regression(RIGHT, NORMAL, 9, GRID)
     with pytest.raises(ValueError, match="batch = 0: pass an integer ≥ 1"):
         by_trajectories(RIGHT, NORMAL, OU, 20, grid=GRID, generator=seeded(0), batch=0)
+
+
+@pytest.mark.parametrize("route", [by_trajectories, by_regression])
+@pytest.mark.parametrize("ends", [(3.0, 0.02), (4.0, 1.0)])
+def test_a_grid_that_does_not_run_from_the_horizon_to_the_stop_is_refused(route, ends):
+    grid = double([ends[0], 2.0, ends[1]])
+    with pytest.raises(ValueError, match=r"grid = from .* run it from T = 4.0 to t0 = 0.02"):
+        route(ERRORS["push"], Q, OU, 100, grid=grid, generator=seeded(0))
+
+
+def test_regression_wants_a_method_for_the_stochastic_equation():
+    with pytest.raises(ValueError, match="integrator = HeunFlow: pass a method for the reverse SDE"):
+        regression(ERRORS["push"], Q, 100, OU.uniform_grid(4), integrator=HeunFlow())
+
+
+@pytest.mark.parametrize("functional", [Energy, Martingale, LogRatio])
+def test_an_error_of_one_column_is_not_stretched_over_two(functional):
+    x = torch.zeros(3, 2)
+    with pytest.raises(ValueError, match=r"error\(x, t\).shape = \[3, 1\]"):
+        functional(lambda x, t: x[:, :1]).record(Step(x, 1.0, 0.5, x, x))

@@ -136,7 +136,7 @@ def run_case(
     torch.Size([2, 3])
     """
     data = mixture_of_five(dtype=torch.float32).to(device=device)
-    fit = KernelFit(settings.get("bandwidth", BANDWIDTH), OrnsteinUhlenbeck())
+    fit = KernelFit(BANDWIDTH, OrnsteinUhlenbeck())
     return recurse(
         fit,
         data,

@@ -60,7 +60,8 @@ def by_pairs(
         generator: source of randomness, on the device of ``law``.
         design: how the futures are drawn; found by ``plan`` if it is None, at a cost that is counted.
         pilot: number of points of the pilot run, if there is one.
-        batch: largest number of points evaluated together; bounds the memory. (It also fixes the
+        batch: largest number of points evaluated together, but never fewer than the cost of one x;
+            bounds the memory. (It also fixes the
             order of the random numbers, so another value gives another draw.)
 
     Returns:

@@ -2,7 +2,7 @@
 
 Along a trajectory the score-error martingale is a sum, M ≈ Σ e(Y_k, t_k)·ΔB̄_k. Two ways from there:
 
-* regression, as the source paper did: simulate trajectories with the exact score, regress M on
+* regression, as, for all that we know, the source paper did: simulate trajectories with the exact score, regress M on
   where they end; u is the regression function;
 * pairs of trajectories: a trajectory that ends in x is a forward path from x read backwards, so two
   independent ones need no simulation, and E[M M' | x] = u(x)².
@@ -50,8 +50,8 @@ def by_regression(
 
         η ε*² ≈ E[2 M û(Y) − û(Y)²] = Var u − E(û − u)²,    û fitted on the other folds.
 
-    Source: arXiv 2602.16601, Definition 3.2 and App. G.1 (50 000 trajectories, 500 steps); the
-    regressor is not known to us, cross-fitting is ours. A regressor that misses u makes the estimate
+    Source: arXiv 2602.16601, Definition 3.2 and App. G.1 (50 000 trajectories, 500 steps), known to us
+    second-hand; the regressor is not known to us, cross-fitting is ours. A regressor that misses u makes the estimate
     too small, never too large in the mean.
 
     Args:
