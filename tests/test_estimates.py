@@ -71,6 +71,7 @@ def test_distance_in_standard_errors_is_signed_and_combines_both_errors():
         (Estimate(1.5e-7, 2e-9), "(1.500 ± 0.020)e-07"),
         (Estimate(0.001, 2.0), "0.0 ± 2.0"),
         (Estimate(3.98), "3.98"),
+        (Estimate.from_samples(torch.full((4001,), 0.1, dtype=torch.float64).exp()), "1.105"),
     ],
 )
 def test_printing_shows_two_digits_of_the_error(estimate, printed):

@@ -46,6 +46,8 @@ LAYERS = {
         "process",
         "simulate",
     },
+    "marginal_ratio": {"_checks", "divergences", "errors", "laws", "process", "simulate", "tails"},
+    "assumptions": {"_checks", "estimates", "tails"},
     "regimes": {"_checks", "mixtures"},
     "checkpoints": {"_checks", "storage"},
     "recursion": {"_checks", "checkpoints", "estimates", "laws", "mixtures", "regimes", "seeds", "storage"},

@@ -64,6 +64,8 @@ class Estimate:
         if samples.ndim != 1 or samples.numel() < 2:
             _checks.refuse("samples.shape", list(samples.shape), "pass at least two draws, shape [n]")
         draws = samples.double()
+        if bool((draws == draws[0]).all()):  # no rounding error of their mean passed off as a spread
+            return cls(float(draws[0]))
         return cls(float(draws.mean()), float(draws.std() / math.sqrt(draws.numel())))
 
     def sigmas_from(self, reference: float | Estimate) -> float:
