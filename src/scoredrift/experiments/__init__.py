@@ -4,9 +4,11 @@
 """
 
 from scoredrift.experiments.base import Experiment, Result, benchmark, stored
-from scoredrift.experiments.bounds import BOUNDS
+from scoredrift.experiments.bounds import BANDWIDTHS, BOUNDS
 from scoredrift.experiments.mixture import EXACT, LITERAL
 
-EXPERIMENTS: dict[str, Experiment] = {experiment.name: experiment for experiment in (EXACT, LITERAL, BOUNDS)}
+EXPERIMENTS: dict[str, Experiment] = {
+    experiment.name: experiment for experiment in (EXACT, LITERAL, BOUNDS, BANDWIDTHS)
+}
 
 __all__ = ["EXPERIMENTS", "Experiment", "Result", "benchmark", "stored"]

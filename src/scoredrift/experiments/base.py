@@ -111,24 +111,24 @@ class Experiment:
         return path
 
 
-def histories_by_alpha(
-    run_case: Callable[..., History],
-    alphas: Sequence[float],
+def run_cases(
+    task: Callable[..., History],
     settings: Mapping[str, Any],
     *,
+    over: Mapping[str, Sequence[Any]],
     seed: int,
     device: str,
     folder: Path,
     workers: int,
     progress: bool,
-) -> dict[float, list[History]]:
-    """Run a recursion ``settings["runs"]`` times at each fresh fraction.
+) -> dict[str, Tensor]:
+    """Run a recursion ``settings["runs"]`` times for each combination of the values of some arguments.
 
     Args:
-        run_case: one run, called with ``settings``, ``alpha``, ``run``, ``seed``, ``device``,
-            ``folder`` and ``progress``.
-        alphas: fresh fractions.
+        task: one run, called with ``settings``, an argument for each axis, ``run``, ``seed``, ``device``,
+            ``folder`` (its own) and ``progress``.
         settings: an entry of the scales of an experiment.
+        over: values of the arguments that vary.
         seed: seed of the experiment.
         device: torch device.
         folder: checkpoints.
@@ -136,22 +136,29 @@ def histories_by_alpha(
         progress: show progress bars.
 
     Returns:
-        Histories of the runs of each fresh fraction, in order.
+        For each combination and each measured quantity a tensor ``{value}/…/{name}``, shape
+        ``[runs, generations with the quantity, …]``.
 
     >>> options = {"seed": 0, "device": "cpu", "folder": Path(), "workers": 1, "progress": False}
-    >>> def echo(alpha, run, **rest):
-    ...     return f"{alpha}, run {run}"
-    >>> histories_by_alpha(echo, (0.1,), {"runs": 2}, **options)
-    {0.1: ['0.1, run 0', '0.1, run 1']}
+    >>> def constant(alpha, run, **rest):
+    ...     return History(({"a": torch.tensor(alpha + run)},), torch.zeros(1, 1))
+    >>> run_cases(constant, {"runs": 2}, over={"alpha": (0.5,)}, **options)
+    {'0.5/a': tensor([[0.5000],
+            [1.5000]])}
     """
-    grid = cases(alpha=alphas, run=range(settings["runs"]))
-    common = {"settings": settings, "seed": seed, "device": device, "folder": folder}
-    each = common | {"progress": progress and workers == 1}
-    histories = sweep(run_case, [each | case for case in grid], workers=workers, progress=progress)
-    found: dict[float, list[History]] = {alpha: [] for alpha in alphas}
-    for case, history in zip(grid, histories, strict=True):
-        found[case["alpha"]].append(history)
-    return found
+    runs = settings["runs"]
+    grid = cases(**over, run=range(runs))
+    common = {"settings": settings, "seed": seed, "device": device, "progress": progress and workers == 1}
+    own = ["-".join(f"{name}-{value}" for name, value in case.items()) for case in grid]
+    each = [common | case | {"folder": folder / name} for case, name in zip(grid, own, strict=True)]
+    histories = sweep(task, each, workers=workers, progress=progress)
+    values = {}
+    for first in range(0, len(grid), runs):  # the run varies fastest
+        label = "/".join(str(grid[first][name]) for name in over)
+        together = histories[first : first + runs]
+        for name in together[0].measured[0]:
+            values[f"{label}/{name}"] = torch.stack([history[name] for history in together])
+    return values
 
 
 def file_name(name: str, scale: str) -> str:

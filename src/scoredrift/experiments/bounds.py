@@ -12,9 +12,10 @@ All of them come from densities and scores in closed form and plain means: no so
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
+from types import MappingProxyType
 from typing import Any, cast
 
 import torch
@@ -23,17 +24,15 @@ from torch import Tensor
 from scoredrift.divergences import chi2, kl
 from scoredrift.errors import ScoreError
 from scoredrift.estimates import Estimate
-from scoredrift.experiments.base import Experiment, histories_by_alpha
-from scoredrift.experiments.mixture import BANDWIDTH
+from scoredrift.experiments.base import Experiment, run_cases
+from scoredrift.experiments.mixture import run_case
 from scoredrift.fits import KernelFit
 from scoredrift.girsanov import ideal_energy, learned_energy
 from scoredrift.kde import KernelDensity
 from scoredrift.laws import Blend, Law, Marginal
-from scoredrift.mixtures import mixture_of_five
 from scoredrift.observability import by_pairs
 from scoredrift.process import OrnsteinUhlenbeck
-from scoredrift.recursion import Generation, History, Measured, recurse
-from scoredrift.regimes import FreshFraction
+from scoredrift.recursion import Generation, Measured
 from scoredrift.scores import FlowScore
 
 ALPHAS = (0.1, 0.5)
@@ -55,6 +54,7 @@ def one_generation(
         ``ideal_energy``, ``learned_energy``, ``visible``, ``eta``, ``kl``, ``start``: estimates, KL in
         nats; and ``chi2``, a tensor of value, standard error and tail shape k̂.
 
+    >>> from scoredrift import mixture_of_five
     >>> p, ou = mixture_of_five(), OrnsteinUhlenbeck()
     >>> found = one_generation(p.blur(0.3), p, ou, 500, generator=torch.Generator().manual_seed(0))
     >>> abs(found["kl"].sigmas_from(0.5 * found["learned_energy"])) < 5
@@ -86,7 +86,9 @@ class Bounds:
         alpha: fresh fraction α of the run.
         fit: how the models of the run are fitted.
         draws: number of draws for each estimate, ≥ 100.
+        generations: those that are measured; None for all.
 
+    >>> from scoredrift import FreshFraction, mixture_of_five, recurse
     >>> data, fit = mixture_of_five(dtype=torch.float32), KernelFit(0.6, OrnsteinUhlenbeck())
     >>> measure = Bounds(data, 0.5, fit, draws=200)
     >>> run = recurse(fit, data, regime=FreshFraction(0.5), generations=1, size=50, seed=0, measure=measure)
@@ -98,9 +100,12 @@ class Bounds:
     alpha: float
     fit: KernelFit
     draws: int
+    generations: tuple[int, ...] | None = None
 
     def __call__(self, generation: Generation) -> Measured:
-        """What ``one_generation`` returns, for the model of this generation."""
+        """What ``one_generation`` returns, for the model of this generation, if it is to be measured."""
+        if self.generations is not None and generation.index not in self.generations:
+            return {}
         trained_on = self.target
         if generation.previous is not None and self.alpha < 1:
             trained_on = Blend((self.alpha, 1 - self.alpha), (self.target, cast(Law, generation.previous)))
@@ -108,79 +113,49 @@ class Bounds:
         return one_generation(model, trained_on, self.fit.process, self.draws, generator=generation.generator)
 
 
-def run_case(
-    settings: Mapping[str, Any],
-    *,
-    alpha: float,
-    run: int,
-    seed: int,
-    device: str,
-    folder: Path,
-    progress: bool,
-) -> History:
-    """One run of the recursion at one fresh fraction.
+def priced(settings: Mapping[str, Any], alpha: float, fit: KernelFit, target: Law) -> Bounds:
+    """What the experiments below measure of a run.
 
     Args:
-        settings: an entry of the scales below.
-        alpha: fresh fraction.
-        run: number of the run; with ``seed`` it fixes the random numbers.
-        seed: seed of the experiment.
-        device: torch device.
-        folder: checkpoints.
-        progress: show a bar over the generations.
+        settings: an entry of the scales below, with ``draws`` and, if not all, ``measured`` generations.
+        alpha: fresh fraction α of the run.
+        fit: how its models are fitted.
+        target: the data law p.
 
-    >>> import tempfile
-    >>> options = {"seed": 1, "device": "cpu", "folder": Path(tempfile.mkdtemp()), "progress": False}
-    >>> settings = {"size": 50, "generations": 1, "draws": 200}
-    >>> run_case(settings, alpha=0.5, run=0, **options)["chi2"].shape
-    torch.Size([2, 3])
+    >>> from scoredrift import mixture_of_five
+    >>> ou = OrnsteinUhlenbeck()
+    >>> priced({"draws": 200}, 0.5, KernelFit(0.6, ou), mixture_of_five()).draws
+    200
     """
-    data = mixture_of_five(dtype=torch.float32).to(device=device)
-    fit = KernelFit(BANDWIDTH, OrnsteinUhlenbeck())
-    return recurse(
-        fit,
-        data,
-        regime=FreshFraction(alpha),
-        generations=settings["generations"],
-        size=settings["size"],
-        seed=seed + run,
-        measure=Bounds(data, alpha, fit, settings["draws"]),
-        folder=folder / f"alpha-{alpha}-run-{run}",
-        device=device,
-        progress=progress,
-    )
+    measured = settings.get("measured")
+    return Bounds(target, alpha, fit, settings["draws"], None if measured is None else tuple(measured))
 
 
 def run_all(
-    settings: Mapping[str, Any], *, seed: int, device: str, folder: Path, workers: int, progress: bool
+    settings: Mapping[str, Any], *, over: Mapping[str, Sequence[float]] = MappingProxyType({}), **options: Any
 ) -> dict[str, Tensor]:
-    """All runs at both fresh fractions.
+    """All runs at both fresh fractions, and at other values of the arguments that vary.
 
     Args:
         settings: an entry of the scales below.
-        seed: seed of the experiment.
-        device: torch device.
-        folder: checkpoints.
-        workers: processes.
-        progress: show progress bars.
+        over: values of other arguments of ``mixture.run_case``, such as the bandwidth.
+        options: seed, device, folder, workers and progress, as for ``run_cases``.
 
     Returns:
         For each α and each quantity of ``one_generation`` a tensor ``{α}/{name}``, shape
-        ``[runs, generations + 1, 2]``: values and standard errors (``chi2``: three columns).
+        ``[runs, measured generations, 2]``: values and standard errors (``chi2``: three columns). With
+        bandwidths, ``{α}/{h}/{name}``.
 
     >>> import tempfile
+    >>> from pathlib import Path
     >>> options = {"seed": 1, "device": "cpu", "workers": 1, "progress": False}
-    >>> settings = {"size": 50, "generations": 1, "runs": 2, "draws": 200}
-    >>> run_all(settings, folder=Path(tempfile.mkdtemp()), **options)["0.5/kl"].shape
-    torch.Size([2, 2, 2])
+    >>> settings = {"size": 50, "generations": 1, "runs": 2, "draws": 200, "measured": [0]}
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> run_all(settings, over={"bandwidth": (0.6,)}, folder=folder, **options)["0.5/0.6/kl"].shape
+    torch.Size([2, 1, 2])
     """
-    values = {}
-    options: dict[str, Any] = {"seed": seed, "device": device, "folder": folder}
-    options |= {"workers": workers, "progress": progress}
-    for alpha, histories in histories_by_alpha(run_case, ALPHAS, settings, **options).items():
-        for name in histories[0].measured[0]:
-            values[f"{alpha}/{name}"] = torch.stack([history[name] for history in histories])
-    return values
+    task = partial(run_case, measuring=priced)
+    return run_cases(task, settings, over={"alpha": ALPHAS, **over}, **options)
 
 
 BOUNDS = Experiment(
@@ -192,4 +167,35 @@ BOUNDS = Experiment(
         "paper": {"about": "an hour", "size": 100_000, "generations": 20, "runs": 3, "draws": 4_000},
     },
     run_all,
+)
+BANDWIDTHS = Experiment(
+    "bandwidths",
+    "the same in the first, second and last generation, for several bandwidths",
+    {
+        "quick": {
+            "about": "half a minute",
+            "size": 5_000,
+            "generations": 20,
+            "measured": (0, 1, 20),
+            "runs": 1,
+            "draws": 500,
+        },
+        "medium": {
+            "about": "10 minutes",
+            "size": 20_000,
+            "generations": 20,
+            "measured": (0, 1, 20),
+            "runs": 2,
+            "draws": 4_000,
+        },
+        "paper": {
+            "about": "20 minutes",
+            "size": 100_000,
+            "generations": 20,
+            "measured": (0, 1, 20),
+            "runs": 1,
+            "draws": 4_000,
+        },
+    },
+    partial(run_all, over={"bandwidth": (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8)}),
 )

@@ -10,7 +10,7 @@ Two routes. ``EXACT`` draws each generation from the law that the kernel density
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from scoredrift.experiments.base import Experiment, histories_by_alpha
+from scoredrift.experiments.base import Experiment, run_cases
 from scoredrift.fits import KernelFit, SimulatedKernelFit
+from scoredrift.laws import Law
 from scoredrift.mixtures import mixture_of_five
 from scoredrift.process import OrnsteinUhlenbeck
 from scoredrift.recursion import Generation, History, Measured, recurse
@@ -91,6 +92,21 @@ class Measure:
         return found
 
 
+def pictured(settings: Mapping[str, Any], alpha: float, fit: KernelFit, target: Law) -> Measure:
+    """What the experiment ``mixture`` measures: pictures of the first, a middle and the last generation.
+
+    Args:
+        settings: an entry of the scales below.
+        alpha, fit, target: the run; the pictures do not depend on them.
+
+    >>> ou = OrnsteinUhlenbeck()
+    >>> pictured({"generations": 20}, 0.5, KernelFit(0.6, ou), mixture_of_five()).pictured
+    (0, 10, 20)
+    """
+    last = settings["generations"]
+    return Measure((0, last // 2, last))
+
+
 def run_case(
     settings: Mapping[str, Any],
     *,
@@ -100,17 +116,21 @@ def run_case(
     device: str,
     folder: Path,
     progress: bool,
+    bandwidth: float = BANDWIDTH,
+    measuring: Callable[..., Callable[[Generation], Measured]] = pictured,
 ) -> History:
     """One run of the recursion at one fresh fraction.
 
     Args:
-        settings: an entry of the scales below.
+        settings: an entry of the scales of an experiment; with ``steps`` each generation is simulated.
         alpha: fresh fraction.
         run: number of the run; with ``seed`` it fixes the random numbers.
         seed: seed of the experiment.
         device: torch device.
-        folder: checkpoints.
+        folder: checkpoints of this run.
         progress: show a bar over the generations.
+        bandwidth: h.
+        measuring: what is measured, as a function of settings, α, fit and data law.
 
     >>> import tempfile
     >>> options = {"seed": 1, "device": "cpu", "folder": Path(tempfile.mkdtemp()), "progress": False}
@@ -119,34 +139,28 @@ def run_case(
     torch.Size([3, 10])
     """
     data = mixture_of_five(dtype=torch.float32).to(device=device)
-    ou, last = OrnsteinUhlenbeck(), settings["generations"]
-    exact = KernelFit(BANDWIDTH, ou)
+    ou = OrnsteinUhlenbeck()
+    exact = KernelFit(bandwidth, ou)
     return recurse(
-        SimulatedKernelFit(BANDWIDTH, ou, settings["steps"]) if "steps" in settings else exact,
+        SimulatedKernelFit(bandwidth, ou, settings["steps"]) if "steps" in settings else exact,
         data,
         regime=FreshFraction(alpha),
-        generations=last,
+        generations=settings["generations"],
         size=settings["size"],
         seed=seed + run,
-        measure=Measure((0, last // 2, last)),
-        folder=folder / f"alpha-{alpha}-run-{run}",
+        measure=measuring(settings, alpha, exact, data),
+        folder=folder,
         device=device,
         progress=progress,
     )
 
 
-def run_all(
-    settings: Mapping[str, Any], *, seed: int, device: str, folder: Path, workers: int, progress: bool
-) -> dict[str, Tensor]:
+def run_all(settings: Mapping[str, Any], **options: Any) -> dict[str, Tensor]:
     """All runs at all fresh fractions.
 
     Args:
         settings: an entry of the scales below.
-        seed: seed of the experiment.
-        device: torch device.
-        folder: checkpoints.
-        workers: processes.
-        progress: show progress bars.
+        options: seed, device, folder, workers and progress, as for ``run_cases``.
 
     Returns:
         For each α, ``{α}/mean`` and ``{α}/second_moment`` ``[runs, generations + 1, d]``, and
@@ -158,14 +172,8 @@ def run_all(
     >>> run_all(settings, folder=Path(tempfile.mkdtemp()), **options)["0.5/mean"].shape
     torch.Size([2, 3, 10])
     """
-    values = {}
-    options: dict[str, Any] = {"seed": seed, "device": device, "folder": folder}
-    options |= {"workers": workers, "progress": progress}
-    for alpha, histories in histories_by_alpha(run_case, ALPHAS, settings, **options).items():
-        values[f"{alpha}/picture"] = histories[0]["picture"]
-        for name in ("mean", "second_moment"):
-            values[f"{alpha}/{name}"] = torch.stack([history[name] for history in histories])
-    return values
+    values = run_cases(run_case, settings, over={"alpha": ALPHAS}, **options)
+    return values | {f"{alpha}/picture": values[f"{alpha}/picture"][0] for alpha in ALPHAS}
 
 
 EXACT = Experiment(
