@@ -173,3 +173,16 @@ def test_bad_input_is_refused_by_name_and_with_a_remedy(begins, remedy, call):
     with pytest.raises(ValueError, match="^" + re.escape(begins)) as caught:
         call()
     assert remedy in str(caught.value)
+
+
+def test_the_edge_of_a_crowd_is_no_tail():
+    """A plateau on which many draws lie, and a few half as far out again: bounded, whatever the fit says."""
+    g = seeded(1)
+    slope = torch.rand(18_000, generator=g, dtype=torch.float64)
+    plateau = 1 + 1e-3 * torch.rand(2000, generator=g, dtype=torch.float64)
+    beyond = 1.5 + 0.1 * torch.rand(25, generator=g, dtype=torch.float64)
+    checked = TailChecked.from_samples(torch.cat([slope, plateau, beyond]))
+    assert checked.tail == -math.inf
+    assert checked.trusted
+    # Far out, the same few are a tail.
+    assert tail_shape(torch.cat([slope, plateau, 100 * beyond])) > 0.5

