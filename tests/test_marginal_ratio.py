@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.distributions import MultivariateNormal
 from torch.testing import assert_close
 
+import scoredrift.marginal_ratio as module
 from helpers import density_on, gaussian, line, needs_cuda, random_mixture, seeded, within, worst_sigmas
 from on_a_line import Counting, double
 from scoredrift import (
@@ -248,8 +249,8 @@ def test_the_draws_are_independent_positive_and_double():
 @pytest.mark.parametrize(("futures", "batch"), [(2, 65_536), (2, 200), (3, 150), (4, 1000)])
 def test_the_pairs_of_all_futures_of_a_point_are_averaged(futures, batch):
     """Against the double sum written out, with the same points and futures, where only the starts differ."""
-    n, g, products, grid = 250, seeded(11), [], OU.geometric_grid(4)
-    case, start = pushed([0.0]), (gaussian([2.0], 1.0), standard())
+    n, g, products, grid = 250, seeded(11), [], OU.geometric_grid(12)
+    case, start = pushed([0.0]), (gaussian([0.5], 1.0), standard())
     for first in range(0, n, batch // futures):
         count = min(batch // futures, n - first)
         x = OU.diffuse(case.law.sample(count, generator=g), 0.0, OU.t_min, generator=g).repeat(futures, 1)
@@ -287,6 +288,27 @@ def test_a_divergence_that_is_infinite_is_not_trusted(seed):
     assert not chi2_of(stretched(0.3), 4000, seed).trusted
 
 
+def test_the_multiples_of_the_controls_come_from_the_other_half(monkeypatch):
+    """Fitted on the points that they are used on, they would leave part of the noise in the products."""
+    case, grid, given = NORMALS["push"], OU.geometric_grid(8), iter([0.0, 1.0])
+    monkeypatch.setattr(module, "_multiples", lambda r, n: torch.full((n.shape[2],), next(given)).double())
+    found = chi2_of(case, 201, 11, grid)
+    g = seeded(11)
+    x = OU.diffuse(case.law.sample(201, generator=g), 0.0, OU.t_min, generator=g).repeat(2, 1)
+    ratios, controls = module._futures(case.error, OU, x, grid, g, None)
+    rest = (ratios - 1 - controls.sum(1)).reshape(2, 201)
+    plain = (ratios - 1).reshape(2, 201)
+    products = torch.cat([(rest[0] * rest[1])[:100], (plain[0] * plain[1])[100:]])
+    assert found.estimate.value == pytest.approx(float(products.mean()), rel=1e-9)
+
+
+def test_a_mass_that_no_draw_has_seen_is_not_trusted():
+    """A push of 1000 leaves R = 0 wherever q lives: the mean of R gives it away."""
+    with pytest.warns(UserWarning, match="^E R = 0, which should be one: use a finer grid"):
+        found = chi2_of(pushed([1000.0]), 100)
+    assert (found.tail, found.trusted) == (math.inf, False)
+
+
 @needs_cuda
 def test_the_ratio_is_found_on_the_gpu():
     q = standard(2).to(device="cuda")
@@ -313,8 +335,16 @@ class Stated:
         return ErrorEvaluation(**{"value": 0.1 * x, "divergence": 0.1 * x[:, 0], "exact": -x, **self.parts})
 
 
-def ratio(error=PUSH, x=X, grid=GRID, generator=None):
-    return marginal_ratio(error, OU, x, grid, generator=generator or seeded(0))
+class Flawed(NamedTuple):
+    log: float
+    columns: int = 0
+
+    def log_density(self, x):
+        return torch.full((len(x), 1) if self.columns else (len(x),), self.log, dtype=x.dtype)
+
+
+def ratio(error=PUSH, x=X, grid=GRID, generator=None, start=None):
+    return marginal_ratio(error, OU, x, grid, generator=generator or seeded(0), start=start)
 
 
 def chi2(n=100, **changes):
@@ -332,6 +362,13 @@ REFUSED = [
     ("X_t = NaN", "check the error", lambda: ratio(EXPLODING)),
     ("X_t = NaN", "finer grid", lambda: ratio(Stated(value=NAN * X))),
     ("X_t = NaN", "from t = 0.02", lambda: ratio(Stated(divergence=NAN * X[:, 0]))),
+    ("exact(x, t).shape = [4, 3]", "[4, 1]", lambda: ratio(Stated(exact=X.repeat(1, 3)))),
+    ("error.divergence(x, t).shape = [4, 1]", "[4]", lambda: ratio(Stated(divergence=X))),
+    ("R = NaN or infinite at 4 of 4", "start", lambda: ratio(start=(Flawed(NAN), Flawed(0.0)))),
+    ("R = NaN or infinite at 4 of 4", "start", lambda: ratio(start=(Flawed(0.0), Flawed(-math.inf)))),
+    ("R = NaN or infinite at 4 of 4", "too large", lambda: ratio(Stated(divergence=-1e3 * X[:, 0]))),
+    ("start[0].log_density(x).shape = [4, 1]", "[4]", lambda: ratio(start=(Flawed(0.0, 1), Flawed(0.0)))),
+    ("start[1].log_density(x).shape = [4, 1]", "[4]", lambda: ratio(start=(Flawed(0.0), Flawed(0.0, 1)))),
     ("n = 99", "≥ 100", lambda: chi2(99)),
     ("futures = 1", "≥ 2", lambda: chi2(futures=1)),
     ("batch = 0", "≥ 1", lambda: chi2(batch=0)),

@@ -100,6 +100,13 @@ def vectors(name: str, value: Tensor, x: Tensor) -> Tensor:
     return value
 
 
+def shape(name: str, value: Tensor, wanted: list[int]) -> Tensor:
+    """The tensor, if it has the shape that is wanted."""
+    if list(value.shape) != wanted:
+        refuse(f"{name}.shape", list(value.shape), f"return one number for each point, {wanted}")
+    return value
+
+
 def spacing(name: str, nodes: Any) -> float:
     """Return the distance of ``nodes`` if they are two or more, increasing and equally spaced."""
     remedy = "use torch.linspace(low, high, m, dtype=torch.float64) with m ≥ 2"

@@ -24,7 +24,7 @@ from torch import Tensor
 
 from scoredrift import _checks
 from scoredrift.estimates import Estimate
-from scoredrift.tails import TailChecked, tail_shape
+from scoredrift.tails import FEWEST, TailChecked, tail_shape
 
 # Root-mean-square error of k̂ (module tails): closer to a threshold the draws do not tell.
 _MARGIN = 0.1
@@ -110,16 +110,18 @@ class Audit:
 
     def _second(self) -> Finding:
         mean = f"E exp(Z) = {self.mean}"
+        if self.mean.trusted and not abs(self.mean.estimate.sigmas_from(1)) < 5:
+            return Finding("A2", False, f"{mean}, not one")
         if self.novikov is not None and self.novikov.tail < 1 - _MARGIN:
             return Finding("A2", True, f"{mean}; Novikov's moment is {self.novikov}")
-        if not self.mean.trusted:
-            return Finding("A2", None, mean)
-        return Finding("A2", abs(self.mean.estimate.sigmas_from(1)) < 5, mean)
+        return Finding("A2", True if self.mean.trusted else None, mean)
 
     def _third(self) -> Finding:
         k = self.mean.tail
         order = f"{1 / k:.2g}" if k > 0 else "∞"
         reason = f"exp(Z) has moments up to order 1/k̂ = {order}, and more than 2 are needed"
+        if math.isinf(k) and k > 0:
+            return Finding("A3", None, "the mean of exp(Z) rests on too few draws to see a tail")
         if abs(k - 0.5) <= _MARGIN:
             return Finding("A3", None, reason)
         return Finding("A3", k < 0.5, reason)
@@ -130,7 +132,8 @@ class Audit:
         order = 2 + self.gamma
         reason = f"γ > {self.gamma:.3g} calls for a moment of ⟨M⟩ of order {order:.3g}"
         exists = self.bracket_tail < (1 - _MARGIN) / order
-        return Finding("A4", True if exists else None, f"{reason}; k̂ of ⟨M⟩ is {self.bracket_tail:.2g}")
+        holds = True if exists and self._third().holds else None
+        return Finding("A4", holds, f"{reason}; k̂ of ⟨M⟩ is {self.bracket_tail:.2g}")
 
     def __str__(self) -> str:
         return "\n".join(str(finding) for finding in self.findings)
@@ -159,13 +162,17 @@ def audit(log_ratios: Tensor, brackets: Tensor, *, learned: Tensor | None = None
     A3 holds as far as the draws show: exp(Z) has moments up to order 1/k̂ = 5.2, and more than 2 are needed
     A4 holds as far as the draws show: γ > 2 calls for a moment of ⟨M⟩ of order 4; k̂ of ⟨M⟩ is -inf
     """
-    _checks.floating("log_ratios", log_ratios)
-    _checks.floating("brackets", brackets)
+    for name, draws in (("log_ratios", log_ratios), ("brackets", brackets), ("learned", learned)):
+        if draws is None:
+            continue
+        _checks.floating(name, draws)
+        if draws.ndim != 1 or draws.numel() < FEWEST:
+            _checks.refuse(f"{name}.shape", list(draws.shape), f"pass at least {FEWEST} paths, shape [n]")
+        if draws is not log_ratios and bool((draws < 0).any()):
+            _checks.refuse(name, float(draws.min()), "the integral of a square is not negative")
     if brackets.shape != log_ratios.shape:
         remedy = f"one number for each path, {list(log_ratios.shape)}"
         _checks.refuse("brackets.shape", list(brackets.shape), remedy)
-    if bool((brackets < 0).any()):
-        _checks.refuse("brackets", float(brackets.min()), "the integral of a square is not negative")
     ratios = log_ratios.double().exp()
     if not _checks.finite(ratios):
         largest = float(log_ratios.max())

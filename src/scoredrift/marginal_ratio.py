@@ -23,6 +23,8 @@ Source: ours; the conditional mean of e^Z is in the appendix of arXiv 2602.16601
 
 from __future__ import annotations
 
+import math
+import warnings
 from itertools import pairwise
 
 import torch
@@ -31,6 +33,7 @@ from torch import Tensor
 from scoredrift import _checks
 from scoredrift.divergences import Density
 from scoredrift.errors import ErrorField
+from scoredrift.estimates import Estimate
 from scoredrift.laws import Law
 from scoredrift.process import OrnsteinUhlenbeck
 from scoredrift.simulate import spanning
@@ -120,10 +123,13 @@ def chi2_by_futures(
         generator: source of randomness, on the device of ``law``.
         futures: m ≥ 2.
         start: as for ``marginal_ratio``.
-        batch: largest number of futures that are simulated together; bounds the memory.
+        batch: largest number of futures that are simulated together, but never fewer than those of one
+            point; bounds the memory.
 
     Returns:
-        TailChecked, without unit; its bias is of second order in the steps.
+        TailChecked, without unit; its bias is of second order in the steps. Its tail grows with the
+        energy of the error, long before χ² is infinite. If the draws contradict E R = 1, by steps that
+        are too coarse or a mass of R that none has seen, the tail is ∞ and a warning says so.
 
     Raises:
         ValueError: n < 100, futures < 2, and what ``marginal_ratio`` refuses.
@@ -151,13 +157,19 @@ def chi2_by_futures(
         ratios.append(ratio.reshape(futures, count))
         controls.append(control.reshape(futures, count, _BINS))
     excess, control = torch.cat(ratios, 1) - 1, torch.cat(controls, 1)
+    seen = Estimate.from_samples(1 + excess.mean(0))  # of E R = 1: where it is missed, so is the mass of R
     half = n // 2
     parts = slice(0, half), slice(half, n)
     multiples = [_multiples(excess[:, part], control[:, part]) for part in parts]
     for part, beta in zip(parts, reversed(multiples), strict=True):
         excess[:, part] -= control[:, part] @ beta
     pairs = excess.sum(0).square() - excess.square().sum(0)
-    return TailChecked.from_samples(pairs / (futures * (futures - 1)))
+    found = TailChecked.from_samples(pairs / (futures * (futures - 1)))
+    if not abs(seen.sigmas_from(1)) < 5:
+        remedy = "use a finer grid; if that does not help, the error is too large for this estimator"
+        warnings.warn(f"E R = {seen}, which should be one: {remedy}", stacklevel=2)
+        return TailChecked(found.estimate, math.inf)
+    return found
 
 
 def _futures(
@@ -188,9 +200,17 @@ def _futures(
             where = f"NaN or infinite after the step from t = {t:.4g} to {t_next:.4g}"
             _checks.refuse("X_t", where, "use a finer grid there, or check the error")
     if start is not None:
-        learned, ideal = start
-        omega = omega + (learned.log_density(x) - ideal.log_density(x)).double()
-    return omega.exp(), control
+        learned, ideal = (law.log_density(x).double() for law in start)
+        _checks.shape("start[0].log_density(x)", learned, [len(x)])
+        _checks.shape("start[1].log_density(x)", ideal, [len(x)])
+        omega = omega + learned - ideal
+    ratio = omega.exp()
+    if not _checks.finite(ratio):
+        where = f"NaN or infinite at {int((~ratio.isfinite()).sum())} of {len(ratio)} points"
+        _checks.refuse(
+            "R", where, "the error is too large for this estimator, or ‘start’ has no density there"
+        )
+    return ratio, control
 
 
 def _multiples(excess: Tensor, control: Tensor) -> Tensor:
@@ -204,4 +224,6 @@ def _multiples(excess: Tensor, control: Tensor) -> Tensor:
 def _value_and_rate(error: ErrorField, x: Tensor, t: float) -> tuple[Tensor, Tensor]:
     """The error e and the rate 𝒜_t e of the weight, float64."""
     found = error.at(x, t)
-    return _checks.vectors("error(x, t)", found.value, x), found.stein.double()
+    value, _ = _checks.vectors("error(x, t)", found.value, x), _checks.vectors("exact(x, t)", found.exact, x)
+    _checks.shape("error.divergence(x, t)", found.divergence, [len(x)])
+    return value, found.stein.double()
