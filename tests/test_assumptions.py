@@ -213,7 +213,7 @@ def test_the_findings_are_printed_with_their_numbers():
     )
     assert str(found).splitlines() == [
         "A1 cannot tell: ε̂² = 0.40 ± 0.10 (not trusted: the tail k̂ = 0.95 says that the variance is infinite)",
-        "A2 fails: E exp(Z) = 1.200 ± 0.010, not one",
+        "A2 meets draws that speak against it: E exp(Z) = 1.200 ± 0.010, not one",
         "A3 holds as far as the draws show: exp(Z) has moments up to order 1/k̂ = 4, "
         "and more than 2 are needed",
         "A4 cannot tell: γ > 2 calls for a moment of ⟨M⟩ of order 4; k̂ of ⟨M⟩ is 0.3",
@@ -235,7 +235,7 @@ def test_the_reasons_name_novikov_and_light_tails():
     ("verdict", "said"),
     [
         (True, "A1 holds as far as the draws show: why"),
-        (False, "A1 fails: why"),
+        (False, "A1 meets draws that speak against it: why"),
         (None, "A1 cannot tell: why"),
     ],
 )

@@ -35,7 +35,7 @@ class Finding(NamedTuple):
 
     Args:
         assumption: A1 to A4.
-        holds: True or False as far as the draws show; None where they cannot tell.
+        holds: True or False as far as the draws show, which is not a proof; None where they cannot tell.
         reason: the numbers behind it, as a sentence.
 
     >>> print(Finding("A3", None, "k̂ of exp(Z) is 0.52"))
@@ -47,7 +47,7 @@ class Finding(NamedTuple):
     reason: str
 
     def __str__(self) -> str:
-        said = {True: "holds as far as the draws show", False: "fails", None: "cannot tell"}[self.holds]
+        said = {True: "holds as far as the draws show", False: "meets draws that speak against it", None: "cannot tell"}[self.holds]
         return f"{self.assumption} {said}: {self.reason}"
 
 
@@ -97,7 +97,7 @@ class Audit:
         >>> heavy, light = (TailChecked(Estimate(1.0, 0.1), tail=k) for k in (0.8, 0.1))
         >>> found = Audit(None, heavy, light, Estimate(0.3), light, bracket_tail=0.1)
         >>> print(*found.findings[1:], sep="\\n")
-        A3 fails: exp(Z) has moments up to order 1/k̂ = 1.2, and more than 2 are needed
+        A3 meets draws that speak against it: exp(Z) has moments up to order 1/k̂ = 1.2, and more than 2 are needed
         A4 cannot tell: without A3 no γ is large enough
         """
         return (*self._first(), self._second(), self._third(), self._fourth())
