@@ -47,7 +47,11 @@ class Finding(NamedTuple):
     reason: str
 
     def __str__(self) -> str:
-        said = {True: "holds as far as the draws show", False: "meets draws that speak against it", None: "cannot tell"}[self.holds]
+        said = {
+            True: "holds as far as the draws show",
+            False: "meets draws that speak against it",
+            None: "cannot tell",
+        }[self.holds]
         return f"{self.assumption} {said}: {self.reason}"
 
 
