@@ -24,6 +24,7 @@ from scoredrift import (
 )
 from scoredrift.divergences import chi2, chi2_on_nodes, kl
 from scoredrift.girsanov import Energy, LogRatio, Martingale, ideal_energy
+from scoredrift.marginal_ratio import chi2_by_futures
 from scoredrift.observability import by_pairs, by_regression, by_trajectories, in_closed_form
 
 OU = OrnsteinUhlenbeck()
@@ -147,3 +148,18 @@ def test_chi_square_is_the_exponential_of_observability_times_energy():
     assert chi2_on_nodes(p, q, nodes) == pytest.approx(math.exp(ETA * energy) - 1, rel=1e-9)
     assert math.exp(ETA * energy) == pytest.approx(math.exp(RESPONSE**2 * 0.13), rel=1e-12)
     assert within(kl(learned, NORMAL, 10_000, generator=seeded(4)), 0.5 * ETA * energy)
+
+
+def test_two_futures_give_the_chi_square_of_half_the_push():
+    half = ScoreError(SumScore(EXACT, ConstantField(0.5 * C)), EXACT)
+    found = chi2_by_futures(half, NORMAL, OU, 6000, OU.geometric_grid(40), generator=seeded(5))
+    assert within(found.estimate, math.exp(0.25 * ETA * 0.13 * L) - 1)
+
+
+def test_the_rest_beyond_first_order_is_that_of_a_normal_log_ratio(ideal_run):
+    """ρ² = E(e^Z − 1 − M)² = e^{ε*²} − 1 − ε*², and |√χ² − √η ε*| ≤ ρ."""
+    ratio, energy = ideal_run[3], 0.13 * L
+    rest = Estimate.from_samples((ratio.values.exp() - 1 - ratio.martingales) ** 2)
+    assert within(rest, math.expm1(energy) - energy)
+    gap = math.sqrt(math.expm1(ETA * energy)) - math.sqrt(ETA * energy)
+    assert 0 < gap < math.sqrt(rest.value)

@@ -25,6 +25,9 @@ from scoredrift.gaussians import Gaussian
 from scoredrift.observability.result import NO_ENERGY, Observability
 from scoredrift.process import OrnsteinUhlenbeck
 
+# Largest difference between quadratures with n and n − 1 nodes, relative to the energy.
+_AGREEMENT = 1e-4
+
 
 def in_closed_form(
     error: ErrorField, law: Gaussian, process: OrnsteinUhlenbeck, *, nodes: int = 200
@@ -48,7 +51,8 @@ def in_closed_form(
         Observability with standard errors zero.
 
     Raises:
-        ValueError: an error that is not affine in x, not finite or of wrong shape, or nodes < 2.
+        ValueError: an error that is not affine in x, not finite or of wrong shape; nodes < 2, or too few
+            for an error that oscillates (one node less gives another number).
 
     >>> from scoredrift.errors import InjectedError
     >>> from scoredrift.fields import ConstantField
@@ -59,10 +63,30 @@ def in_closed_form(
     0.74904
     """
     _checks.count("nodes", nodes, least=2)
-    began, count = time.perf_counter(), 0
+    began = time.perf_counter()
+    energy, visible = _integrals(error, law, process, nodes)
+    rough = _integrals(error, law, process, nodes - 1)
+    if abs(energy - rough[0]) > _AGREEMENT * energy or abs(visible - rough[1]) > _AGREEMENT * energy:
+        remedy = f"one node less gives η ε*² = {rough[1]:.6g} and not {visible:.6g}: take more"
+        _checks.refuse("nodes", nodes, remedy)
+    eta = visible / energy if energy > 0 else 0.0
+    return Observability(
+        Estimate(energy),
+        Estimate(visible),
+        Estimate(eta),
+        (2 * nodes - 1) * (law.dim + 2),
+        time.perf_counter() - began,
+        "" if energy > 0 else NO_ENERGY,
+    )
+
+
+def _integrals(
+    error: ErrorField, law: Gaussian, process: OrnsteinUhlenbeck, nodes: int
+) -> tuple[float, float]:
+    """ε*² and η ε*² by Gauss–Legendre quadrature in log t."""
     log_t0, log_t_max = math.log(process.t_min), math.log(process.t_max)
     points, shares = np.polynomial.legendre.leggauss(nodes)
-    d, eye = law.dim, torch.eye(law.dim, dtype=law.dtype, device=law.device)
+    eye = torch.eye(law.dim, dtype=law.dtype, device=law.device)
     scale0 = float(ou.scale(process.t_min))
     spread0 = scale0**2 * law.covariance + float(ou.variance(process.t_min)) * eye
     quadratic, linear, energy = torch.zeros_like(eye), torch.zeros_like(law.mean), 0.0
@@ -70,7 +94,6 @@ def in_closed_form(
         t = math.exp(0.5 * (log_t0 + log_t_max + point * (log_t_max - log_t0)))
         weight = float(share) * 0.5 * (log_t_max - log_t0) * t
         matrix, offset = _affine(error, law.mean, t)
-        count += d + 2
         mean = float(ou.scale(t)) * law.mean
         spread = float(ou.scale(t)) ** 2 * law.covariance + float(ou.variance(t)) * eye
         precision = torch.linalg.inv(spread)
@@ -81,16 +104,8 @@ def in_closed_form(
         half = matrix.T @ precision
         quadratic += weight * decay**2 * 0.5 * (half + half.T)
         linear += weight * decay * (precision @ centre)
-    visible = float(2 * torch.trace(quadratic @ spread0 @ quadratic @ spread0) + linear @ spread0 @ linear)
-    eta = visible / energy if energy > 0 else 0.0
-    return Observability(
-        Estimate(energy),
-        Estimate(visible),
-        Estimate(eta),
-        count,
-        time.perf_counter() - began,
-        "" if energy > 0 else NO_ENERGY,
-    )
+    visible = 2 * torch.trace(quadratic @ spread0 @ quadratic @ spread0) + linear @ spread0 @ linear
+    return energy, float(visible)
 
 
 def _affine(error: ErrorField, at: Tensor, t: float) -> tuple[Tensor, Tensor]:
