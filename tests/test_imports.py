@@ -57,6 +57,7 @@ LAYERS = {
         "tails",
     },
     "assumptions": {"_checks", "estimates", "tails"},
+    "accumulation": {"_checks"},
     "regimes": {"_checks", "mixtures"},
     "checkpoints": {"_checks", "storage"},
     "recursion": {"_checks", "checkpoints", "estimates", "laws", "mixtures", "regimes", "seeds", "storage"},
