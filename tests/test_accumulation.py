@@ -11,10 +11,9 @@ from hypothesis import strategies as st
 
 from helpers import density_on, line, mixtures, repeatable, seeded, within
 from scoredrift import Estimate
-from scoredrift.accumulation import (
+from scoredrift.accumulation import contributions, decompose
+from scoredrift.discounts import (
     amplitude_bound,
-    contributions,
-    decompose,
     energy_discount,
     floor,
     floor_of_the_paper,

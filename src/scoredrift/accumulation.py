@@ -30,28 +30,6 @@ from torch import Tensor
 from scoredrift import _checks
 
 
-def refreshed(divergence: float, alpha: float) -> float:
-    """Divergence χ²(q‖p) = (1 − α)² χ²(p̂‖p) of the training mixture q = α p + (1 − α) p̂.
-
-    Args:
-        divergence: χ²(p̂‖p) ≥ 0, possibly ∞.
-        alpha: fresh fraction α in (0, 1].
-
-    Returns:
-        χ²(q‖p), without unit; ∞ if χ²(p̂‖p) is and α < 1.
-
-    Raises:
-        ValueError: α outside (0, 1], a negative divergence or NaN.
-
-    Source: arXiv 2602.16601, Lemma F.1.
-
-    >>> refreshed(2.0, alpha=0.5)
-    0.5
-    """
-    _alpha(alpha)
-    return 0.0 if alpha == 1 else (1 - alpha) ** 2 * _size("divergence", divergence)
-
-
 @dataclass(frozen=True)
 class Step:
     """One generation's share in the divergence from the data: D' = (1 − α)² D + B + 2 (1 − α) ⟨δ, w⟩.
@@ -113,7 +91,7 @@ def decompose(data: Tensor, model: Tensor, next_model: Tensor, *, alpha: float) 
     >>> round(step.before, 4), round(step.after, 4), round(step.coherence, 4)
     (0.04, 0.09, 1.0)
     """
-    _alpha(alpha)
+    _checks.number("alpha", alpha, low=0.0, high=1.0, open_low=True)
     _laws(data=data, model=model, next_model=next_model)
     trained_on = alpha * data + (1 - alpha) * model
     innovation = _chi2(next_model, trained_on)
@@ -180,7 +158,7 @@ def contributions(data: Tensor, models: Sequence[Tensor], *, alpha: float) -> Co
     >>> [round(float(x), 3) for x in found.exact], round(found.total, 3)
     ([0.02, 0.02], 0.04)
     """
-    _alpha(alpha)
+    _checks.number("alpha", alpha, low=0.0, high=1.0, open_low=True)
     if len(models) < 2:
         _checks.refuse("models", f"{len(models)} of them", "pass p̂^0, …, p̂^N with N ≥ 1")
     _laws(data=data, **{f"models[{i}]": model for i, model in enumerate(models)})
@@ -199,177 +177,6 @@ def contributions(data: Tensor, models: Sequence[Tensor], *, alpha: float) -> Co
         start=(1 - alpha) ** last * float(data @ (deltas[0] * deltas[-1])),
         total=float(data @ deltas[-1] ** 2),
     )
-
-
-def amplitude_bound(start: float, forcings: Sequence[float], *, alpha: float) -> list[float]:
-    """Upper bounds on √D_1, …, √D_N: the amplitude theorem.
-
-        √D_N ≤ (1 − α)^N √D_0 + Σ_i (1 − α)^{N−1−i} √B_i,
-
-    attained where every error is coherent with the deviation so far.
-
-    Args:
-        start: D_0 ≥ 0.
-        forcings: B_0, …, B_{N−1} ≥ 0.
-        alpha: fresh fraction α in (0, 1].
-
-    Returns:
-        One bound for each generation.
-
-    Raises:
-        ValueError: α outside (0, 1], negative numbers or NaN.
-
-    Source: ours; the triangle inequality in L²(p).
-
-    >>> amplitude_bound(0.0, [1.0, 1.0, 1.0], alpha=0.5)
-    [1.0, 1.5, 1.75]
-    """
-    _alpha(alpha)
-    bound = math.sqrt(_size("start", start))
-    found = []
-    for forcing in forcings:
-        root = math.sqrt(_size("forcings", forcing))
-        bound = root if alpha == 1 else (1 - alpha) * bound + root
-        found.append(bound)
-    return found
-
-
-def energy_discount(start: float, forcings: Sequence[float], *, alpha: float) -> list[float]:
-    """Divergences D_1, …, D_N of errors that have nothing to do with the past.
-
-        D_N = (1 − α)^{2N} D_0 + Σ_i (1 − α)^{2(N−1−i)} B_i
-
-    Args:
-        start: D_0 ≥ 0.
-        forcings: B_0, …, B_{N−1} ≥ 0.
-        alpha: fresh fraction α in (0, 1].
-
-    Returns:
-        One number for each generation: the divergence if all errors are incoherent, else neither a lower
-        nor an upper bound.
-
-    Raises:
-        ValueError: α outside (0, 1], negative numbers or NaN.
-
-    Source: after arXiv 2602.16601, Theorem 4.2, whose discount this is.
-
-    >>> energy_discount(0.0, [1.0, 1.0, 1.0], alpha=0.5)
-    [1.0, 1.25, 1.3125]
-    """
-    _alpha(alpha)
-    divergence = _size("start", start)
-    found = []
-    for forcing in forcings:
-        divergence = refreshed(divergence, alpha) + _size("forcings", forcing)
-        found.append(divergence)
-    return found
-
-
-def steady_state(forcing: float, *, alpha: float, coherence: float) -> float:
-    """Divergence D at which a constant forcing B with constant coherence c keeps it.
-
-        √D = √B [(1 − α) c + √((1 − α)² c² + α (2 − α))] / (α (2 − α)),
-
-    the fixed point of D = (1 − α)² D + B + 2 (1 − α) c √(D B): B/α² for c = 1 and B/(α (2 − α)) for c = 0.
-
-    Args:
-        forcing: B ≥ 0.
-        alpha: fresh fraction α in (0, 1].
-        coherence: c in [−1, 1].
-
-    Returns:
-        D, without unit.
-
-    Raises:
-        ValueError: numbers outside these ranges.
-
-    Source: ours.
-
-    >>> [round(steady_state(1.0, alpha=0.1, coherence=c), 2) for c in (0.0, 0.5, 1.0)]
-    [5.26, 32.1, 100.0]
-    """
-    _alpha(alpha)
-    _checks.number("forcing", forcing, low=0.0)
-    _checks.number("coherence", coherence, low=-1.0, high=1.0)
-    keep, rest = (1 - alpha) * coherence, alpha * (2 - alpha)
-    return forcing * ((keep + math.sqrt(keep**2 + rest)) / rest) ** 2
-
-
-def half_life(alpha: float) -> float:
-    """Generations after which half of a deviation's amplitude is forgotten, ln 2/(−ln(1 − α)).
-
-    Its share in D halves in half that time. For small α it is 0.69/α.
-
-    Args:
-        alpha: fresh fraction α in (0, 1].
-
-    Returns:
-        Generations; 0 for α = 1.
-
-    Raises:
-        ValueError: α outside (0, 1].
-
-    >>> half_life(0.5), round(half_life(0.1), 2)
-    (1.0, 6.58)
-    """
-    _alpha(alpha)
-    return 0.0 if alpha == 1 else math.log(2) / -math.log1p(-alpha)
-
-
-def floor(innovation: float, *, alpha: float) -> float:
-    """Divergence that cannot be undercut for ever: limsup D ≥ α I/(2 − α)² if I_i ≥ I from some i on.
-
-    Args:
-        innovation: I ≥ 0, a lower bound on the innovations.
-        alpha: fresh fraction α in (0, 1].
-
-    Returns:
-        The floor, without unit.
-
-    Raises:
-        ValueError: numbers outside these ranges.
-
-    Source: ours; from √B_i ≤ √D_{i+1} + (1 − α) √D_i and B_i ≥ α I_i.
-
-    >>> floor(1.0, alpha=1.0), round(floor(1.0, alpha=0.5), 3)
-    (1.0, 0.222)
-    """
-    _alpha(alpha)
-    return alpha * _checks.number("innovation", innovation, low=0.0) / (2 - alpha) ** 2
-
-
-def floor_of_the_paper(eta: float, energy: float, *, alpha: float) -> float:
-    """The paper's floor, limsup D ≥ α η f/(16 (1 + (1 − α)²)) for energies ε*² ≥ f from some i on.
-
-    Args:
-        eta: lower bound η on the observability, in [0, 1].
-        energy: f ≥ 0.
-        alpha: fresh fraction α in (0, 1].
-
-    Returns:
-        The floor, without unit.
-
-    Raises:
-        ValueError: numbers outside these ranges.
-
-    Source: arXiv 2602.16601, Proposition 4.1 (ii), known to us second-hand.
-
-    >>> round(floor_of_the_paper(1.0, 8.0, alpha=0.5), 3)  # with I = η f/8 ours is 0.222
-    0.2
-    """
-    _alpha(alpha)
-    _checks.number("eta", eta, low=0.0, high=1.0)
-    _checks.number("energy", energy, low=0.0)
-    return alpha * eta * energy / (16 * (1 + (1 - alpha) ** 2))
-
-
-def _alpha(alpha: float) -> None:
-    _checks.number("alpha", alpha, low=0.0, high=1.0, open_low=True)
-
-
-def _size(name: str, value: float) -> float:
-    """A divergence or forcing: ≥ 0, possibly ∞."""
-    return math.inf if value == math.inf else _checks.number(name, value, low=0.0)
 
 
 def _laws(**laws: Tensor) -> None:
