@@ -9,7 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from helpers import density_on, gaussian, line, mixtures, repeatable, seeded, within
-from scoredrift.bounded import good_set_chi2, midpoint_chi2
+from scoredrift import GaussianMixture
+from scoredrift.bounded import chi2_finite, good_set_chi2, midpoint_chi2
+
+
+def double(values):
+    return torch.tensor(values, dtype=torch.float64)
+
 
 NODES = line(-60, 60, 24_001)
 SPACING = 0.005
@@ -90,6 +96,65 @@ def test_the_good_part_of_an_infinite_chi_square_grows_with_the_cap():
     assert parts[0].outside.value > parts[2].outside.value > 0
 
 
+# When χ² is infinite
+
+
+def mixture(means, variances):
+    count = len(means)
+    return GaussianMixture(torch.full((count,), 1 / count).double(), double(means), double(variances))
+
+
+TWO = mixture([[-1.0], [1.0]], [0.5, 0.5])
+SQUARE = mixture([[-1.0, -1.0], [-1.0, 1.0], [1.0, -1.0], [1.0, 1.0]], [0.5] * 4)
+
+
+@pytest.mark.parametrize(
+    ("p", "q", "finite"),
+    [
+        (mixture([[0.3], [5.0]], [0.99, 0.2]), TWO, True),
+        (mixture([[0.3], [5.0]], [1.01, 0.2]), TWO, False),
+        # At twice the variance the means decide.
+        (mixture([[0.0]], [1.0]), TWO, True),
+        (mixture([[0.999]], [1.0]), TWO, True),
+        (mixture([[1.0]], [1.0]), TWO, False),
+        (mixture([[-1.5]], [1.0]), TWO, False),
+        (mixture([[0.0], [1.5]], [1.0, 1.0]), TWO, False),
+        (mixture([[0.0], [1.5]], [1.0, 0.9]), TWO, True),
+        (mixture([[0.5, -0.5]], [1.0]), SQUARE, True),
+        (mixture([[1.0, 0.0]], [1.0]), SQUARE, False),
+        (mixture([[0.0, 0.0]], [1.0]), mixture([[-1.0, 0.0], [1.0, 0.0]], [0.5, 0.5]), False),
+        # A corner of Q counts only if it is one of its widest.
+        (mixture([[0.5]], [1.0]), mixture([[-1.0], [1.0]], [0.5, 0.4]), False),
+    ],
+)
+def test_the_widest_components_decide(p, q, finite):
+    found = chi2_finite(p, q)
+    assert found.finite is finite
+    assert "variance" in found.reason
+
+
+@pytest.mark.parametrize(("mean", "finite"), [(0.0, True), (0.6, True), (1.0, False), (1.2, False)])
+def test_quadrature_agrees_at_twice_the_variance(mean, finite):
+    """∫ p²/q over ever longer intervals settles, or goes on growing."""
+    p = mixture([[mean]], [1.0])
+    x = torch.linspace(0, 36, 72_001, dtype=torch.float64)[:, None]
+    terms = (2 * p.log_density(x) - TWO.log_density(x)).exp() * 0.0005
+    near, far = float(terms[:36_000].sum()), float(terms.sum())
+    assert (far - near < 1e-3 * near) is finite
+    assert chi2_finite(p, TWO).finite is finite
+
+
+@repeatable
+@given(q=mixtures(), p=mixtures(), alpha=st.floats(1e-6, 0.99))
+def test_a_weight_however_small_does_not_change_the_verdict(q, p, alpha):
+    if p.dim != q.dim:
+        return
+    wide = q.blur(2 * float(q.variances.max()) ** 0.5)
+    assert not chi2_finite(wide, q).finite
+    assert not chi2_finite(wide.blend(q, alpha), q).finite
+    assert chi2_finite(q, q).finite
+
+
 class Half:
     """Uniform on [0, 1] or on [½, 1½]: densities with zeros."""
 
@@ -121,6 +186,7 @@ REFUSED = [
     ("n = 1", lambda: midpoint_chi2(WIDE, NORMAL, 1, generator=seeded(0))),
     ("generator = 3", lambda: midpoint_chi2(WIDE, NORMAL, 10, generator=3)),
     ("log p/q = NaN at 10 of 10", lambda: midpoint_chi2(Broken(0.0), NORMAL, 10, generator=seeded(0))),
+    ("q.means.shape = [4, 2]", lambda: chi2_finite(TWO, SQUARE)),
     ("cap = 1.0", lambda: good_set_chi2(WIDE, NORMAL, 100, cap=1.0, generator=seeded(0))),
     ("cap = 101", lambda: good_set_chi2(WIDE, NORMAL, 100, cap=101, generator=seeded(0))),
     ("n = 1", lambda: good_set_chi2(WIDE, NORMAL, 1, cap=2.0, generator=seeded(0))),

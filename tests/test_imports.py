@@ -26,7 +26,7 @@ LAYERS = {
     "kde": {"_checks", "attention", "laws", "process"},
     "tails": {"_checks", "estimates"},
     "divergences": {"_checks", "estimates", "tails"},
-    "bounded": {"_checks", "divergences", "estimates"},
+    "bounded": {"_checks", "divergences", "estimates", "mixtures"},
     "two_samples": {"_checks", "estimates", "tails"},
     "ledger": {"_checks", "estimates"},
     "scores": {"_checks", "laws", "process"},
