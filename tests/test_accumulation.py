@@ -206,16 +206,29 @@ def test_our_floor_is_never_below_the_papers(alpha, eta, energy):
     assert floor(eta * energy / 8, alpha=alpha) >= floor_of_the_paper(eta, energy, alpha=alpha) * (1 - 1e-12)
 
 
-def test_a_model_that_jumps_to_and_fro_comes_close_to_the_floor():
-    """δ alternates in sign, so w = −(2 − α) δ; one cell is rare and empty every other time."""
-    alpha, rare = 0.3, 1e-3
+@pytest.mark.parametrize("alpha", [0.05, 0.3, 0.9])
+def test_two_rare_cells_that_empty_by_turns_come_within_a_factor_of_the_floor(alpha):
+    """δ = ∓1 in the two cells and −δ in the next generation: D = α I/(2 − α), the floor times 2 − α."""
+    rare = 1e-7
+    data = double([rare, rare, 1 - 2 * rare])
+    models = [double([0.0, 2 * rare, 1 - 2 * rare]), double([2 * rare, 0.0, 1 - 2 * rare])] * 3
+    for step in steps_of(data, models, alpha):
+        assert step.coherence == pytest.approx(-1.0)
+        assert step.after == pytest.approx(step.before)
+        assert step.after == pytest.approx(alpha * step.innovation / (2 - alpha), rel=1e-5)
+        assert step.after == pytest.approx((2 - alpha) * floor(step.innovation, alpha=alpha), rel=1e-5)
+
+
+def test_a_single_generation_can_attain_the_inequality_behind_the_floor():
+    """An empty cell is refilled to −(1 − α) δ: √D' + (1 − α) √D = 2 (1 − α) √r, and so is √(α I)."""
+    alpha, rare = 0.3, 1e-7
     data = double([rare, 1 - rare])
-    models = [double([share, 1 - share]) for share in (0.0, 2 * rare) * 4]
-    steps = steps_of(data, models, alpha)
-    least = min(step.innovation for step in steps)
-    assert max(step.after for step in steps) >= floor(least, alpha=alpha)
-    up = steps[0]  # trained on a law with the share α of the rare cell
-    assert up.after == pytest.approx(floor(up.innovation, alpha=alpha), rel=2e-3)
+    before, after = (double([share * rare, 1 - share * rare]) for share in (0.0, 2 - alpha))
+    step = decompose(data, before, after, alpha=alpha)
+    root = math.sqrt(step.after) + (1 - alpha) * math.sqrt(step.before)
+    assert root == pytest.approx(math.sqrt(alpha * step.innovation), rel=1e-5)
+    quotient = (step.after + (1 - alpha) ** 2 * step.before) / (0.5 * alpha * step.innovation)
+    assert quotient == pytest.approx(1.0, rel=1e-5)
 
 
 def test_a_histogram_of_its_own_draws_settles_at_the_steady_state():

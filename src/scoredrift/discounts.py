@@ -156,6 +156,8 @@ def half_life(alpha: float) -> float:
 def floor(innovation: float, *, alpha: float) -> float:
     """Divergence that cannot be undercut for ever: limsup D ≥ α I/(2 − α)² if I_i ≥ I from some i on.
 
+    No larger floor than α I/(2 − α) can hold: two rare cells that a model empties by turns attain that.
+
     Args:
         innovation: I ≥ 0, a lower bound on the innovations.
         alpha: fresh fraction α in (0, 1].
