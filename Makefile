@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# Threads that wait sleep: kernels that run side by side would take each other's cores by spinning.
+export OMP_WAIT_POLICY := PASSIVE
 
 .PHONY: book test bench notebooks lint format address clean help
 
