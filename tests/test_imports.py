@@ -53,6 +53,7 @@ LAYERS = {
         "errors",
         "estimates",
         "laws",
+        "observability",
         "process",
         "simulate",
         "tails",

@@ -35,6 +35,7 @@ from scoredrift.divergences import Density
 from scoredrift.errors import ErrorField
 from scoredrift.estimates import Estimate
 from scoredrift.laws import Law
+from scoredrift.observability.futures import batches, points_at_t0
 from scoredrift.process import OrnsteinUhlenbeck
 from scoredrift.simulate import spanning
 from scoredrift.tails import FEWEST, TailChecked
@@ -149,10 +150,9 @@ def chi2_by_futures(
     _checks.count("futures", futures, least=2)
     _checks.count("batch", batch)
     _checks.generator_on(generator, law.device)
-    ratios, controls, size = [], [], max(batch // futures, 1)
-    for first in range(0, n, size):
-        count = min(size, n - first)
-        x = process.diffuse(law.sample(count, generator=generator), 0.0, process.t_min, generator=generator)
+    ratios, controls = [], []
+    for count in batches(n, futures, batch):
+        x = points_at_t0(law, process, count, generator)
         ratio, control = _futures(error, process, x.repeat(futures, 1), grid, generator, start)
         ratios.append(ratio.reshape(futures, count))
         controls.append(control.reshape(futures, count, _BINS))
