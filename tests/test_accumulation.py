@@ -9,12 +9,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from helpers import density_on, line, mixtures, repeatable, seeded, within
-from scoredrift import Estimate
-from scoredrift.accumulation import contributions, decompose
+from helpers import density_on, line, mixtures, repeatable, seeded
+from scoredrift.accumulation import contributions, decompose, gram
 from scoredrift.discounts import (
-    amplitude_bound,
-    energy_discount,
+    discounted,
     floor,
     floor_of_the_paper,
     half_life,
@@ -98,7 +96,7 @@ def test_the_recursion_is_exact_and_its_terms_are_what_they_are_called(path):
 @given(path=paths())
 def test_contributions_add_up_to_the_divergence(path):
     data, models = random_path(*path)
-    found = contributions(data, models, alpha=path[3])
+    found = contributions(gram(data, models), alpha=path[3])
     last = float(data @ (models[-1] / data - 1) ** 2)
     assert found.total == pytest.approx(last, rel=1e-12)
     assert float(found.exact.sum()) + found.start == pytest.approx(last, rel=1e-10)
@@ -116,9 +114,16 @@ def test_contributions_add_up_to_the_divergence(path):
 def test_no_recursion_exceeds_the_amplitude_bound(path):
     data, models = random_path(*path)
     steps = steps_of(data, models, path[3])
-    bounds = amplitude_bound(steps[0].before, [step.forcing for step in steps], alpha=path[3])
+    forcings = [step.forcing for step in steps]
+    bounds = discounted(steps[0].before, forcings, alpha=path[3], coherence=1.0)
     for step, bound in zip(steps, bounds, strict=True):
-        assert math.sqrt(step.after) <= bound * (1 + 1e-12)
+        assert step.after <= bound * (1 + 1e-12)
+    coherences = [step.coherence for step in steps]
+    upper = discounted(steps[0].before, forcings, alpha=path[3], coherence=min(max(0.0, *coherences), 1.0))
+    assert all(step.after <= bound * (1 + 1e-9) for step, bound in zip(steps, upper, strict=True))
+    if min(coherences) >= 0:
+        lower = discounted(steps[0].before, forcings, alpha=path[3], coherence=min(coherences))
+        assert all(step.after >= bound * (1 - 1e-9) for step, bound in zip(steps, lower, strict=True))
 
 
 @repeatable
@@ -148,8 +153,11 @@ def test_errors_that_repeat_the_deviation_attain_the_bound():
     data, models = moving_along(double([1.0, -1.0, 1.0, -1.0]), sizes)
     steps = steps_of(data, models, alpha)
     assert all(step.coherence == pytest.approx(1.0) for step in steps[1:])
-    bounds = amplitude_bound(0.0, [step.forcing for step in steps], alpha=alpha)
-    assert [math.sqrt(step.after) for step in steps] == pytest.approx(bounds, rel=1e-9)
+    bounds = discounted(0.0, [step.forcing for step in steps], alpha=alpha, coherence=1.0)
+    assert [step.after for step in steps] == pytest.approx(bounds, rel=1e-9)
+    roots = [math.sqrt(step.forcing) for step in steps]
+    series = sum((1 - alpha) ** (len(roots) - 1 - i) * root for i, root in enumerate(roots))
+    assert bounds[-1] == pytest.approx(series**2)
 
 
 def test_errors_in_new_directions_follow_the_energy_discount():
@@ -161,9 +169,11 @@ def test_errors_in_new_directions_follow_the_energy_discount():
         models.append(p * (1 + delta))
     steps = steps_of(p, models, alpha)
     assert all(abs(step.coherence) < 1e-9 for step in steps)
-    expected = energy_discount(0.0, [step.forcing for step in steps], alpha=alpha)
+    expected = discounted(0.0, [step.forcing for step in steps], alpha=alpha, coherence=0.0)
+    series = sum((1 - alpha) ** (2 * (len(steps) - 1 - i)) * step.forcing for i, step in enumerate(steps))
+    assert expected[-1] == pytest.approx(series)
     assert [step.after for step in steps] == pytest.approx(expected, rel=1e-12)
-    found = contributions(p, models, alpha=alpha)
+    found = contributions(gram(p, models), alpha=alpha)
     torch.testing.assert_close(found.exact, found.energy)
 
 
@@ -188,8 +198,8 @@ def test_its_ends_are_the_two_discount_laws():
     for alpha in (0.1, 0.5, 0.9):
         long = [0.3] * 3000
         coherent, incoherent = (steady_state(0.3, alpha=alpha, coherence=c) for c in (1.0, 0.0))
-        assert math.sqrt(coherent) == pytest.approx(amplitude_bound(7.0, long, alpha=alpha)[-1])
-        assert incoherent == pytest.approx(energy_discount(7.0, long, alpha=alpha)[-1])
+        assert coherent == pytest.approx(discounted(7.0, long, alpha=alpha, coherence=1.0)[-1])
+        assert incoherent == pytest.approx(discounted(7.0, long, alpha=alpha, coherence=0.0)[-1])
         assert coherent / incoherent == pytest.approx((2 - alpha) / alpha)
 
 
@@ -231,26 +241,6 @@ def test_a_single_generation_can_attain_the_inequality_behind_the_floor():
     assert quotient == pytest.approx(1.0, rel=1e-5)
 
 
-def test_a_histogram_of_its_own_draws_settles_at_the_steady_state():
-    """With K cells and n draws E D = (K − 1)/(n − (n − 1)(1 − α)²) exactly, and the coherence has mean zero."""
-    cells, n, alpha, runs = 12, 300, 0.25, 600
-    g = seeded(5)
-    data = random_law(g, cells, 0.5)
-    models, ends, crosses = data.repeat(runs, 1), [], []
-    for generation in range(40):
-        trained_on = alpha * data + (1 - alpha) * models
-        draws = torch.multinomial(trained_on, n, replacement=True, generator=g)
-        after = torch.zeros_like(models).scatter_add(1, draws, torch.ones_like(draws).double()) / n
-        if generation == 39:
-            steps = [decompose(data, old, new, alpha=alpha) for old, new in zip(models, after, strict=True)]
-            ends, crosses = [s.after for s in steps], [s.cross for s in steps]
-        models = after
-    exact = (cells - 1) / (n - (n - 1) * (1 - alpha) ** 2)
-    assert within(Estimate.from_samples(double(ends)), exact)
-    assert within(Estimate.from_samples(double(crosses)), 0.0)
-    assert exact == pytest.approx(steady_state((cells - 1) / n, alpha=alpha, coherence=0.0), rel=0.01)
-
-
 # Infinite divergences and bad input
 
 
@@ -268,9 +258,10 @@ def test_mass_without_data_is_infinite_and_says_so():
 def test_infinite_divergences_stay_infinite_unless_the_data_are_fresh():
     assert refreshed(INF, alpha=0.5) == INF
     assert refreshed(INF, alpha=1.0) == 0
-    assert amplitude_bound(INF, [1.0], alpha=0.5) == [INF]
-    assert amplitude_bound(INF, [1.0, INF], alpha=1.0) == [1.0, INF]
-    assert energy_discount(1.0, [INF, 1.0], alpha=0.5) == [INF, INF]
+    assert discounted(INF, [1.0], alpha=0.5, coherence=1.0) == [INF]
+    assert discounted(INF, [0.0], alpha=0.5, coherence=1.0) == [INF]
+    assert discounted(INF, [1.0, INF], alpha=1.0, coherence=1.0) == [1.0, INF]
+    assert discounted(1.0, [INF, 1.0], alpha=0.5, coherence=0.0) == [INF, INF]
 
 
 P = double([0.5, 0.5])
@@ -280,9 +271,10 @@ REFUSED = [
     ("alpha = nan", lambda: decompose(P, P, P, alpha=NAN)),
     ("divergence = -1.0", lambda: refreshed(-1.0, alpha=0.5)),
     ("divergence = nan", lambda: refreshed(NAN, alpha=0.5)),
-    ("start = -1.0", lambda: amplitude_bound(-1.0, [1.0], alpha=0.5)),
-    ("forcings = nan", lambda: amplitude_bound(0.0, [1.0, NAN], alpha=0.5)),
-    ("forcings = -0.1", lambda: energy_discount(0.0, [-0.1], alpha=0.5)),
+    ("start = -1.0", lambda: discounted(-1.0, [1.0], alpha=0.5, coherence=0.0)),
+    ("forcings = nan", lambda: discounted(0.0, [1.0, NAN], alpha=0.5, coherence=0.0)),
+    ("forcings = -0.1", lambda: discounted(0.0, [-0.1], alpha=0.5, coherence=0.0)),
+    ("coherence = -0.1", lambda: discounted(0.0, [1.0], alpha=0.5, coherence=-0.1)),
     ("coherence = 1.1", lambda: steady_state(1.0, alpha=0.5, coherence=1.1)),
     ("forcing = inf", lambda: steady_state(INF, alpha=0.5, coherence=0.0)),
     ("innovation = -1.0", lambda: floor(-1.0, alpha=0.5)),
@@ -292,9 +284,14 @@ REFUSED = [
     ("next_model = sum 0.9", lambda: decompose(P, P, 0.9 * P, alpha=0.5)),
     ("data = sum 1, least -0.5", lambda: decompose(double([1.5, -0.5]), P, P, alpha=0.5)),
     ("model = 1 of 2 entries are NaN", lambda: decompose(P, double([NAN, 1.0]), P, alpha=0.5)),
-    ("models = 1 of them", lambda: contributions(P, [P], alpha=0.5)),
-    ("models[1].shape = [1]", lambda: contributions(P, [P, double([1.0])], alpha=0.5)),
-    ("data = zero in 1 cells", lambda: contributions(double([1.0, 0.0]), [P, P], alpha=0.5)),
+    ("models = none", lambda: gram(P, [])),
+    ("models[1].shape = [1]", lambda: gram(P, [P, double([1.0])])),
+    ("data = zero in 1 cells", lambda: gram(double([1.0, 0.0]), [P, P])),
+    ("products.shape = [1, 1]", lambda: contributions(gram(P, [P]), alpha=0.5)),
+    ("products.shape = [2, 3]", lambda: contributions(torch.ones(2, 3), alpha=0.5)),
+    ("products = not symmetric, by 1", lambda: contributions(double([[1, 1], [0, 1]]), alpha=0.5)),
+    ("products = 2 of 4 entries", lambda: contributions(double([[1, INF], [INF, 1]]), alpha=0.5)),
+    ("alpha = 0.0", lambda: contributions(torch.eye(2), alpha=0.0)),
 ]
 
 

@@ -93,6 +93,17 @@ def times(name: str, t: float | Tensor, x: Tensor, low: float, high: float) -> T
     return value
 
 
+def probabilities(name: str, law: Any) -> Tensor:
+    """Return ``law`` if it holds probabilities of cells."""
+    law = floating(name, law)
+    if law.ndim != 1 or law.numel() == 0:
+        refuse(f"{name}.shape", list(law.shape), "pass one probability for each cell, [K]")
+    if bool((law < 0).any()) or abs(float(law.sum()) - 1) > 1e-9:
+        total = f"sum {float(law.sum()):.9g}, least {float(law.min()):.3g}"
+        refuse(name, total, "pass probabilities ≥ 0 in float64 that sum to one")
+    return law
+
+
 def vectors(name: str, value: Tensor, x: Tensor) -> Tensor:
     """Return ``value`` if it holds one vector for each of the points ``x``."""
     if value.shape != x.shape:

@@ -21,7 +21,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -135,62 +134,86 @@ class Contributions(NamedTuple):
     total: float
 
 
-def contributions(data: Tensor, models: Sequence[Tensor], *, alpha: float) -> Contributions:
+def gram(data: Tensor, models: Sequence[Tensor]) -> Tensor:
+    """Inner products ⟨δ_i, δ_j⟩ = Σ (p̂^i − p)(p̂^j − p)/p of the deviations; D_i on the diagonal.
+
+    Args:
+        data: p, probabilities of the cells, shape ``[K]``, positive.
+        models: p̂^0, …, p̂^N, each ``[K]``.
+
+    Returns:
+        Matrix, ``[N + 1, N + 1]``; for mixtures see ``overlaps.mixture_gram``.
+
+    Raises:
+        ValueError: no models, vectors that are not probabilities of the same cells, or a cell without data:
+            divergences from the data are infinite there.
+
+    >>> p = torch.tensor([0.5, 0.5], dtype=torch.float64)
+    >>> path = [torch.tensor([x, 1 - x], dtype=torch.float64) for x in (0.6, 0.3)]
+    >>> gram(p, path)
+    tensor([[ 0.0400, -0.0800],
+            [-0.0800,  0.1600]], dtype=torch.float64)
+    """
+    if len(models) == 0:
+        _checks.refuse("models", "none", "pass at least one law")
+    _laws(data=data, **{f"models[{i}]": model for i, model in enumerate(models)})
+    if bool((data == 0).any()):
+        remedy = "divergences from the data are infinite if a model has mass there: leave empty cells out"
+        _checks.refuse("data", f"zero in {int((data == 0).sum())} cells", remedy)
+    deltas = torch.stack(list(models)) / data - 1
+    return (deltas * data) @ deltas.T
+
+
+def contributions(products: Tensor, *, alpha: float) -> Contributions:
     """Share of each generation in the divergence of the last from the data.
 
         δ_N = (1 − α)^N δ_0 + Σ_i (1 − α)^{N−1−i} w_i,      D_N = ⟨δ_N, δ_N⟩
 
     Args:
-        data: p, probabilities of the cells, shape ``[K]``, positive.
-        models: p̂^0, …, p̂^N, N ≥ 1, each ``[K]``.
+        products: ⟨δ_i, δ_j⟩, shape ``[N + 1, N + 1]`` with N ≥ 1, float64, from ``gram`` or any other
+            scalar product of the deviations, in which D is the square of the length.
         alpha: fresh fraction α in (0, 1].
 
     Returns:
         Contributions, each of shape ``[N]``: of the errors made when p̂^1, …, p̂^N were trained.
 
     Raises:
-        ValueError: fewer than two models, vectors that are not probabilities of the same cells, α outside
-            (0, 1], or a cell without data: divergences from the data are infinite there.
+        ValueError: a matrix of another shape, not finite or not symmetric, or α outside (0, 1].
 
     >>> p = torch.tensor([0.5, 0.5], dtype=torch.float64)
     >>> path = [torch.tensor([x, 1 - x], dtype=torch.float64) for x in (0.5, 0.6, 0.6)]
-    >>> found = contributions(p, path, alpha=0.5)
+    >>> found = contributions(gram(p, path), alpha=0.5)
     >>> [round(float(x), 3) for x in found.exact], round(found.total, 3)
     ([0.02, 0.02], 0.04)
     """
     _checks.number("alpha", alpha, low=0.0, high=1.0, open_low=True)
-    if len(models) < 2:
-        _checks.refuse("models", f"{len(models)} of them", "pass p̂^0, …, p̂^N with N ≥ 1")
-    _laws(data=data, **{f"models[{i}]": model for i, model in enumerate(models)})
-    if bool((data == 0).any()):
-        remedy = "divergences from the data are infinite if a model has mass there: leave empty cells out"
-        _checks.refuse("data", f"zero in {int((data == 0).sum())} cells", remedy)
-    deltas = [model / data - 1 for model in models]
-    errors = torch.stack([after - (1 - alpha) * before for before, after in pairwise(deltas)])
-    last = len(models) - 1
-    discounts = (1 - alpha) ** torch.arange(last - 1, -1, -1, dtype=data.dtype, device=data.device)
-    forcing = errors.square() @ data
+    _checks.floating("products", products)
+    if products.ndim != 2 or len(products) < 2 or products.shape != products.T.shape:
+        remedy = "pass the inner products of p̂^0, …, p̂^N with N ≥ 1, [N + 1, N + 1]"
+        _checks.refuse("products.shape", list(products.shape), remedy)
+    gap = float((products - products.T).abs().max())
+    if not gap <= 1e-9 * float(products.diagonal().abs().max()):
+        _checks.refuse("products", f"not symmetric, by {gap:.3g}", "pass ⟨δ_i, δ_j⟩, finite and symmetric")
+    keep, last = 1 - alpha, len(products) - 1
+    discounts = keep ** torch.arange(last - 1, -1, -1, dtype=products.dtype, device=products.device)
+    old, new = products.diagonal()[:-1], products.diagonal()[1:]
+    forcing = (new - 2 * keep * products.diagonal(1) + keep**2 * old).clamp(min=0.0)
     return Contributions(
-        exact=discounts * ((errors * deltas[-1]) @ data),
+        exact=discounts * (products[1:, -1] - keep * products[:-1, -1]),
         energy=discounts**2 * forcing,
         amplitude=discounts * forcing.sqrt(),
-        start=(1 - alpha) ** last * float(data @ (deltas[0] * deltas[-1])),
-        total=float(data @ deltas[-1] ** 2),
+        start=keep**last * float(products[0, -1]),
+        total=float(products[-1, -1]),
     )
 
 
 def _laws(**laws: Tensor) -> None:
     """Probabilities of the same cells."""
-    shape = next(iter(laws.values())).shape
+    shape = list(next(iter(laws.values())).shape)
     for name, law in laws.items():
-        _checks.floating(name, law)
-        if law.ndim != 1 or law.shape != shape:
-            _checks.refuse(
-                f"{name}.shape", list(law.shape), f"pass one probability for each cell, {list(shape)}"
-            )
-        if bool((law < 0).any()) or abs(float(law.sum()) - 1) > 1e-9:
-            total = f"sum {float(law.sum()):.9g}, least {float(law.min()):.3g}"
-            _checks.refuse(name, total, "pass probabilities ≥ 0 in float64 that sum to one")
+        _checks.probabilities(name, law)
+        if list(law.shape) != shape:
+            _checks.refuse(f"{name}.shape", list(law.shape), f"pass one probability for each cell, {shape}")
 
 
 def _over(value: Tensor, data: Tensor) -> Tensor:

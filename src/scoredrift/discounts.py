@@ -2,8 +2,8 @@
 
 Numbers only; the terms that they take are those of module ``accumulation``. With fresh fraction α each
 generation multiplies the inherited deviation by 1 − α, and so its share in D by (1 − α)². New errors of
-forcing B add to the amplitude √D if they repeat the deviation (coherent), to D if they have nothing to do
-with it (incoherent):
+forcing B add to the amplitude √D if they repeat the deviation (coherence c = 1), to D if they have nothing
+to do with it (c = 0):
 
     √D' = (1 − α) √D + √B,        D' = (1 − α)² D + B.
 """
@@ -38,67 +38,44 @@ def refreshed(divergence: float, alpha: float) -> float:
     return 0.0 if alpha == 1 else (1 - alpha) ** 2 * _size("divergence", divergence)
 
 
-def amplitude_bound(start: float, forcings: Sequence[float], *, alpha: float) -> list[float]:
-    """Upper bounds on √D_1, …, √D_N: the amplitude theorem.
+def discounted(start: float, forcings: Sequence[float], *, alpha: float, coherence: float) -> list[float]:
+    """Divergences D_1, …, D_N that forcings add up to when all errors have the same coherence c.
 
-        √D_N ≤ (1 − α)^N √D_0 + Σ_i (1 − α)^{N−1−i} √B_i,
+        D' = (1 − α)² D + B + 2 (1 − α) c √(D B)
 
-    attained where every error is coherent with the deviation so far.
-
-    Args:
-        start: D_0 ≥ 0.
-        forcings: B_0, …, B_{N−1} ≥ 0.
-        alpha: fresh fraction α in (0, 1].
-
-    Returns:
-        One bound for each generation.
-
-    Raises:
-        ValueError: α outside (0, 1], negative numbers or NaN.
-
-    Source: ours; the triangle inequality in L²(p).
-
-    >>> amplitude_bound(0.0, [1.0, 1.0, 1.0], alpha=0.5)
-    [1.0, 1.5, 1.75]
-    """
-    _fraction(alpha)
-    bound = math.sqrt(_size("start", start))
-    found = []
-    for forcing in forcings:
-        root = math.sqrt(_size("forcings", forcing))
-        bound = root if alpha == 1 else (1 - alpha) * bound + root
-        found.append(bound)
-    return found
-
-
-def energy_discount(start: float, forcings: Sequence[float], *, alpha: float) -> list[float]:
-    """Divergences D_1, …, D_N of errors that have nothing to do with the past.
-
-        D_N = (1 − α)^{2N} D_0 + Σ_i (1 − α)^{2(N−1−i)} B_i
+    With c = 1 this is the amplitude theorem, √D_N = (1 − α)^N √D_0 + Σ_i (1 − α)^{N−1−i} √B_i, which no
+    errors exceed. With c = 0 it is D_N = (1 − α)^{2N} D_0 + Σ_i (1 − α)^{2(N−1−i)} B_i. The right side
+    increases with D and c, so that errors whose coherence is at most c stay below, at least c above.
 
     Args:
         start: D_0 ≥ 0.
         forcings: B_0, …, B_{N−1} ≥ 0.
         alpha: fresh fraction α in (0, 1].
+        coherence: c in [0, 1].
 
     Returns:
-        One number for each generation: the divergence if all errors are incoherent, else neither a lower
-        nor an upper bound.
+        One number for each generation; ∞ from where a forcing is, or the start.
 
     Raises:
-        ValueError: α outside (0, 1], negative numbers or NaN.
+        ValueError: α outside (0, 1], c outside [0, 1], negative numbers or NaN.
 
-    Source: after arXiv 2602.16601, Theorem 4.2, whose discount this is.
+    Source: ours, by the triangle inequality in L²(p); c = 0 is the discount of arXiv 2602.16601, Theorem 4.2.
 
-    >>> energy_discount(0.0, [1.0, 1.0, 1.0], alpha=0.5)
+    >>> discounted(0.0, [1.0, 1.0, 1.0], alpha=0.5, coherence=1.0)
+    [1.0, 2.25, 3.0625]
+    >>> discounted(0.0, [1.0, 1.0, 1.0], alpha=0.5, coherence=0.0)
     [1.0, 1.25, 1.3125]
     """
     _fraction(alpha)
-    divergence = _size("start", start)
+    _checks.number("coherence", coherence, low=0.0, high=1.0)
+    inherited = math.sqrt(_size("start", start))
     found = []
     for forcing in forcings:
-        divergence = refreshed(divergence, alpha) + _size("forcings", forcing)
-        found.append(divergence)
+        new = math.sqrt(_size("forcings", forcing))
+        inherited = 0.0 if alpha == 1 else (1 - alpha) * inherited
+        mixed = 2 * coherence * inherited * new if coherence and inherited and new else 0.0
+        found.append(inherited**2 + new**2 + mixed)
+        inherited = math.sqrt(found[-1])
     return found
 
 
