@@ -80,6 +80,7 @@ def chi2_finite(p: GaussianMixture, q: GaussianMixture) -> Finiteness:
     the widest component of P has variance 2.21, more than twice that of Q, 1
     """
     _checks.points("q.means", q.means, p.dim, like=p.means)
+    p, q = p.without_empty(), q.without_empty()
     v, s = float(p.variances.max()), float(q.variances.max())
     gap = v - 2 * s
     if abs(gap) > 16 * torch.finfo(p.dtype).eps * v:

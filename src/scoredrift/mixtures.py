@@ -276,6 +276,16 @@ class GaussianMixture:
         weights = torch.zeros(len(kept), dtype=self.dtype, device=self.device)
         return GaussianMixture(weights.index_add_(0, place, self.weights), kept[:, :-1], kept[:, -1])
 
+    def without_empty(self) -> GaussianMixture:
+        """The same law without components of weight zero.
+
+        >>> p = GaussianMixture(torch.tensor([1.0, 0.0]), torch.zeros(2, 1), torch.ones(2))
+        >>> p.without_empty().weights
+        tensor([1.])
+        """
+        kept = self.weights > 0
+        return GaussianMixture(self.weights[kept], self.means[kept], self.variances[kept])
+
     def blur(self, bandwidth: float) -> GaussianMixture:
         """Law q * N(0, h² I), w² → w² + h²: the limit of a kernel-density fit with many samples.
 
