@@ -77,6 +77,14 @@ def test_a_chapter_checks_something(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=str)
+def test_printed_tables_fit_the_page(page: Path) -> None:
+    notebook = nbformat.reads(committed(page), as_version=4)
+    outputs = [o for c in notebook.cells if c.cell_type == "code" for o in c.outputs]
+    lines = [line for o in outputs if o.output_type == "stream" for line in o.text.splitlines()]
+    assert [line for line in lines if len(line) > 88] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=str)
 def test_pictures_have_text_and_code_fits_the_page(page: Path) -> None:
     for cell in code_cells(page):
         assert max(map(len, cell.source.split("\n"))) <= 88, cell.source
