@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from helpers import density_on, line, mixtures, repeatable, seeded
-from scoredrift.accumulation import contributions, decompose, gram
+from scoredrift.accumulation import contributions, decompose, gram, steps
 from scoredrift.discounts import (
     discounted,
     floor,
@@ -102,8 +102,20 @@ def test_contributions_add_up_to_the_divergence(path):
     assert float(found.exact.sum()) + found.start == pytest.approx(last, rel=1e-10)
     forcings = double([step.forcing for step in steps_of(data, models, path[3])])
     discounts = (1 - path[3]) ** torch.arange(len(forcings) - 1, -1, -1).double()
-    torch.testing.assert_close(found.energy, discounts**2 * forcings)
-    torch.testing.assert_close(found.amplitude, discounts * forcings.sqrt())
+    torch.testing.assert_close(found.energy, discounts**2 * forcings, rtol=1e-9, atol=1e-13)
+    roots = discounts * forcings.sqrt()
+    torch.testing.assert_close(found.amplitude, roots, rtol=1e-9, atol=1e-13)
+
+
+@repeatable
+@given(path=paths())
+def test_scalar_products_tell_the_same_as_the_laws(path):
+    data, models = random_path(*path)
+    told = steps(gram(data, models), alpha=path[3])
+    for step, known in zip(told, steps_of(data, models, path[3]), strict=True):
+        for name in ("before", "after", "forcing", "cross", "coherence"):
+            assert getattr(step, name) == pytest.approx(getattr(known, name), rel=1e-7, abs=1e-12)
+        assert math.isnan(step.innovation)
 
 
 # Bounds

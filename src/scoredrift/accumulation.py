@@ -39,7 +39,7 @@ class Step:
         after: D' = χ²(p̂'‖p) of the new one.
         forcing: B = E_q[(q/p) ρ²].
         cross: ⟨δ, w⟩.
-        innovation: I = χ²(p̂'‖q).
+        innovation: I = χ²(p̂'‖q); NaN where only scalar products are known.
         reason: why something is infinite; empty where nothing is.
 
     >>> Step(0.5, before=1.0, after=1.25, forcing=1.0, cross=0.0, innovation=0.8).coherence
@@ -51,7 +51,7 @@ class Step:
     after: float
     forcing: float
     cross: float
-    innovation: float
+    innovation: float = math.nan
     reason: str = ""
 
     @property
@@ -164,6 +164,41 @@ def gram(data: Tensor, models: Sequence[Tensor]) -> Tensor:
     return (deltas * data) @ deltas.T
 
 
+def steps(products: Tensor, *, alpha: float) -> list[Step]:
+    """Recursion of every generation from scalar products, with w_i = δ_{i+1} − (1 − α) δ_i.
+
+    Args:
+        products: ⟨δ_i, δ_j⟩, shape ``[N + 1, N + 1]`` with N ≥ 1, float64, from ``gram`` or any other
+            scalar product of the deviations, in which D is the square of the length.
+        alpha: fresh fraction α in (0, 1].
+
+    Returns:
+        One ``Step`` for each i = 0, …, N − 1, without its innovation.
+
+    Raises:
+        ValueError: a matrix of another shape, not finite or not symmetric, or α outside (0, 1].
+
+    >>> p = torch.tensor([0.5, 0.5], dtype=torch.float64)
+    >>> path = [torch.tensor([x, 1 - x], dtype=torch.float64) for x in (0.6, 0.65)]
+    >>> [(round(s.forcing, 4), round(s.coherence, 4)) for s in steps(gram(p, path), alpha=0.5)]
+    [(0.04, 1.0)]
+    """
+    _checks.number("alpha", alpha, low=0.0, high=1.0, open_low=True)
+    _checks.floating("products", products)
+    if products.ndim != 2 or len(products) < 2 or products.shape != products.T.shape:
+        remedy = "pass the inner products of p̂^0, …, p̂^N with N ≥ 1, [N + 1, N + 1]"
+        _checks.refuse("products.shape", list(products.shape), remedy)
+    gap = float((products - products.T).abs().max())
+    if not gap <= 1e-9 * float(products.diagonal().abs().max()):
+        _checks.refuse("products", f"not symmetric, by {gap:.3g}", "pass ⟨δ_i, δ_j⟩, finite and symmetric")
+    found, keep = [], 1 - alpha
+    squares, next_to = products.diagonal().tolist(), products.diagonal(1).tolist()
+    for before, after, inner in zip(squares[:-1], squares[1:], next_to, strict=True):
+        forcing = max(after - 2 * keep * inner + keep**2 * before, 0.0)
+        found.append(Step(alpha, before, after, forcing, cross=inner - keep * before))
+    return found
+
+
 def contributions(products: Tensor, *, alpha: float) -> Contributions:
     """Share of each generation in the divergence of the last from the data.
 
@@ -186,18 +221,9 @@ def contributions(products: Tensor, *, alpha: float) -> Contributions:
     >>> [round(float(x), 3) for x in found.exact], round(found.total, 3)
     ([0.02, 0.02], 0.04)
     """
-    _checks.number("alpha", alpha, low=0.0, high=1.0, open_low=True)
-    _checks.floating("products", products)
-    if products.ndim != 2 or len(products) < 2 or products.shape != products.T.shape:
-        remedy = "pass the inner products of p̂^0, …, p̂^N with N ≥ 1, [N + 1, N + 1]"
-        _checks.refuse("products.shape", list(products.shape), remedy)
-    gap = float((products - products.T).abs().max())
-    if not gap <= 1e-9 * float(products.diagonal().abs().max()):
-        _checks.refuse("products", f"not symmetric, by {gap:.3g}", "pass ⟨δ_i, δ_j⟩, finite and symmetric")
+    forcing = products.new_tensor([step.forcing for step in steps(products, alpha=alpha)])
     keep, last = 1 - alpha, len(products) - 1
     discounts = keep ** torch.arange(last - 1, -1, -1, dtype=products.dtype, device=products.device)
-    old, new = products.diagonal()[:-1], products.diagonal()[1:]
-    forcing = (new - 2 * keep * products.diagonal(1) + keep**2 * old).clamp(min=0.0)
     return Contributions(
         exact=discounts * (products[1:, -1] - keep * products[:-1, -1]),
         energy=discounts**2 * forcing,

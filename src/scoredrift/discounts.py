@@ -133,7 +133,8 @@ def half_life(alpha: float) -> float:
 def floor(innovation: float, *, alpha: float) -> float:
     """Divergence that cannot be undercut for ever: limsup D ≥ α I/(2 − α)² if I_i ≥ I from some i on.
 
-    No larger floor than α I/(2 − α) can hold: two rare cells that a model empties by turns attain that.
+    No floor above I/λ(α) can hold, where λ(α) is slightly above (2 − α)/α: two rare cells that a model
+    empties by turns come as close to that as they are rare (chapter “Errors that persist”).
 
     Args:
         innovation: I ≥ 0, a lower bound on the innovations.

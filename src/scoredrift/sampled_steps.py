@@ -62,9 +62,8 @@ def step_from_samples(data: Tensor, model: Tensor, next_model: Tensor, *, alpha:
     What chance adds to the square of a mean is taken off, so that a square can be negative.
 
     Args:
-        data: features of points of p, shape ``[n, m]``, float32 or float64, with n ≥ 100
-            and n ≥ 10 m. In the simplest case
-            the points themselves; for images the features of a network.
+        data: features of points of p, shape ``[n, m]``, float32 or float64, with n ≥ 100 and n ≥ 10 m. In
+            the simplest case the points themselves; for images the features of a network.
         model: features of points of p̂, ``[n', m]``.
         next_model: features of points of p̂', which was trained on q = α p + (1 − α) p̂, ``[n'', m]``. The
             three samples have to be independent: take points that nothing was trained on.
@@ -104,7 +103,7 @@ def step_from_samples(data: Tensor, model: Tensor, next_model: Tensor, *, alpha:
     views = [(sample.double() - x.mean(0)) / spread for sample in samples.values()]
     found = [_moments(view) for view in views]
     factor = _factor(found[0][1])
-    whole = _terms([mean for mean, *_ in found], factor, alpha)[0]
+    whole = _terms([mean for mean, _ in found], factor, alpha)[0]
     bias, variance = torch.zeros_like(whole), torch.zeros_like(whole)
     for k, view in enumerate(views):
         parts = [_moments(torch.cat([view[: one[0]], view[one[-1] + 1 :]])) for one in _blocks(view)]
