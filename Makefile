@@ -6,8 +6,11 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 # Threads that wait sleep: kernels that run side by side would take each other's cores by spinning.
 export OMP_WAIT_POLICY := PASSIVE
+# One thread for each kernel and each worker, as many of them as there are cores: nothing is gained by
+# more, and the last digits do not depend on the number of cores.
+export OMP_NUM_THREADS ?= 1
 
-.PHONY: book test bench notebooks lint format address clean help
+.PHONY: book test bench notebooks seeds lint format address clean help
 
 help:  ## say what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/'
@@ -16,11 +19,14 @@ book: $(READY)  ## execute the chapters and render the book into _build/html
 	$(BIN)/python tools/book.py html
 
 test: book lint  ## check every formula, every cell and every page
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadscope tests src
-	$(BIN)/python -m pytest book  # the cells of a notebook need one worker
+	$(BIN)/python -m pytest --numprocesses auto --dist loadscope tests src
+	$(BIN)/python tools/reader.py  # nbval, with the wheel alone
 
 notebooks: $(READY)  ## execute the chapters and write the notebook beside each source
 	$(BIN)/python tools/book.py notebooks
+
+seeds: $(READY)  ## run the book with five other sets of seeds and list what fails
+	$(BIN)/python tools/seeds.py
 
 bench: $(READY)  ## time score engine and observability against alternatives; store the results in the package
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[bench]"

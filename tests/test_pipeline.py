@@ -1,6 +1,6 @@
 """The build and the notebook runner go red when they should: planted faults in a miniature book."""
 
-import os
+import importlib.metadata
 import shutil
 import subprocess
 import sys
@@ -11,6 +11,7 @@ import pytest
 
 import book
 import chapters
+from scoredrift import provenance
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -75,9 +76,9 @@ def small(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def build(root: Path) -> int:
+def build(root: Path, task: str = "html") -> int:
     """Exit status of the real command, in the miniature book."""
-    command = [sys.executable, str(root / "tools/book.py"), "html"]
+    command = [sys.executable, str(root / "tools/book.py"), task]
     return subprocess.run(command, cwd=root, capture_output=True, check=False).returncode
 
 
@@ -117,7 +118,7 @@ def test_launch_buttons_and_install_cell_follow_from_the_address(small: Path) ->
     config = small / "_config.yml"
     address = "https://github.com/example/scoredrift"
     config.write_text(config.read_text().replace('url: ""', f'url: "{address}"'))
-    chapters.Book(small).write(Path("book/one.md"))
+    assert build(small, "notebooks") == 0
     assert build(small) == 0
     html = (small / "_build/html/book/one.html").read_text()
     assert "https://colab.research.google.com/github/example/scoredrift/blob/main/book/one.ipynb" in html
@@ -126,61 +127,36 @@ def test_launch_buttons_and_install_cell_follow_from_the_address(small: Path) ->
     assert "Twice two is 4." in offered.cells[1].source  # the reader's notebook, not Sphinx's
 
 
-def run_notebook(path: Path) -> int:
-    """Exit status of nbval on one notebook, with the flags of the project."""
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-q",
-        "--nbval",
-        "--nbval-current-env",
-        "-p",
-        "no:cacheprovider",
-    ]
-    environment = os.environ | {"PYTEST_ADDOPTS": ""}
-    done = subprocess.run(
-        [*command, "-c", "/dev/null", "--rootdir", str(path.parent), str(path)],
-        cwd=path.parent, env=environment, capture_output=True, check=False,
-    )  # fmt: skip
-    return done.returncode
-
-
-def changed_output(notebook: nbformat.NotebookNode) -> None:
-    notebook.cells[0].outputs[0].data["text/plain"] = "5"
-
-
-def lost_output(notebook: nbformat.NotebookNode) -> None:
-    notebook.cells[0].outputs = []
-
-
-def raising_cell(notebook: nbformat.NotebookNode) -> None:
-    notebook.cells[0].source = "raise RuntimeError('planted')"
-
-
-@pytest.mark.parametrize(
-    ("plant", "status"),
-    [(None, 0), (changed_output, 1), (lost_output, 1), (raising_cell, 1)],
-    ids=["as it was", "changed output", "lost output", "raising cell"],
-)
-def test_nbval_compares_what_a_cell_shows(tmp_path: Path, plant, status: int) -> None:
-    result = nbformat.v4.new_output("execute_result", data={"text/plain": "4"}, execution_count=1)
-    cell = nbformat.v4.new_code_cell("2 + 2", execution_count=1, outputs=[result])
-    notebook = nbformat.v4.new_notebook(cells=[cell], metadata={"kernelspec": chapters.KERNEL})
-    if plant:
-        plant(notebook)
-    path = tmp_path / "small.ipynb"
-    nbformat.write(notebook, path)
-    assert run_notebook(path) == status
-
-
-def test_fingerprint_sees_source_and_pins(small: Path) -> None:
+def test_fingerprint_sees_source_results_settings_and_libraries(
+    small: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     marks = [book.fingerprint(small)]
-    for name, text in (
-        ("src/toy.py", "TWO = 3\n"),
-        ("src/new.toml", "a = 1\n"),
-        ("constraints.txt", "x==1\n"),
-    ):
-        (small / name).write_text(text)
+    for name in ("src/toy.py", "src/new.toml", "src/results/stored.safetensors"):
+        (small / name).parent.mkdir(exist_ok=True)
+        (small / name).write_text("TWO = 3\n")
         marks.append(book.fingerprint(small))
+    for variable in ("SCALE", "OMP_NUM_THREADS"):
+        monkeypatch.setenv(variable, "7")
+        marks.append(book.fingerprint(small))
+    real = importlib.metadata.distributions
+    monkeypatch.setattr(importlib.metadata, "distributions", lambda: list(real())[1:])
+    marks.append(book.fingerprint(small))
     assert len(set(marks)) == len(marks)
+
+
+def test_notebooks_and_pages_come_from_one_run(small: Path) -> None:
+    runs, notebook = small / "book/runs.txt", small / "book/one.ipynb"
+    assert build(small, "notebooks") == 0
+    assert build(small) == 0
+    assert runs.read_text() == "x"
+    assert nbformat.read(notebook, as_version=4).metadata[chapters.MACHINE] == provenance.machine()
+
+
+def test_a_page_that_fails_loses_nothing_of_the_others(small: Path) -> None:
+    toc = small / "_toc.yml"
+    toc.write_text(toc.read_text() + "  - file: book/two.md\n")
+    (small / "book/two.md").write_text(chapter("raise RuntimeError('planted')").replace("runs", "other"))
+    assert build(small) != 0
+    (small / "book/two.md").write_text(chapter("2").replace("runs", "other").replace("four", "again"))
+    assert build(small) == 0
+    assert (small / "book/runs.txt").read_text() == "x"

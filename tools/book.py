@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import importlib.metadata
+import os
 import re
 import shutil
 import subprocess
@@ -16,8 +18,10 @@ import sys
 from pathlib import Path
 
 import yaml
+from nbformat import NotebookNode
 
 import chapters
+import execution
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -25,27 +29,60 @@ ROOT = Path(__file__).resolve().parents[1]
 def fingerprint(root: Path) -> str:
     """Hash of all that decides what a cell computes, beside the cell itself."""
     digest = hashlib.sha256(sys.version.encode())
-    inputs = [*sorted((root / "src").rglob("*.py")), *sorted((root / "src").rglob("*.toml"))]
-    for path in [*inputs, root / "constraints.txt"]:
-        digest.update(str(path.relative_to(root)).encode() + b"\0" + path.read_bytes() + b"\0")
+    for path in sorted((root / "src").rglob("*")):
+        if path.is_file() and path.suffix not in (".pyc", ".so"):
+            digest.update(_entry(root, path))
+    for name in sorted(f"{d.name}=={d.version}" for d in importlib.metadata.distributions()):
+        digest.update(name.encode() + b"\0")
+    digest.update(f"{os.environ.get('SCALE')} {os.environ.get('OMP_NUM_THREADS')}".encode())
     return digest.hexdigest()
 
 
-def html(root: Path) -> int:
-    """Render the book; return the exit status of jupyter-book.
+def inputs(root: Path) -> str:
+    """Hash of all that decides how the rendered pages look."""
+    digest = hashlib.sha256(fingerprint(root).encode())
+    pages = (p for p in (root / "book").rglob("*") if ".ipynb_checkpoints" not in p.parts)
+    for path in sorted([*pages, root / "_config.yml", root / "_toc.yml", root / "constraints.txt"]):
+        if path.is_file() and path.suffix != ".pyc":
+            digest.update(_entry(root, path))
+    return digest.hexdigest()
 
-    Jupyter's cache knows the code of a chapter, not the package that it imports, so a change of
-    the package clears the cache. All but the cache is built afresh: a second build on the leavings
-    of a failed one would forget its warnings.
+
+def _entry(root: Path, path: Path) -> bytes:
+    return str(path.relative_to(root)).encode() + b"\0" + path.read_bytes() + b"\0"
+
+
+def execute(root: Path) -> dict[Path, NotebookNode]:
+    """Execute the pages that have code, or take their outputs from the cache.
+
+    Jupyter's cache knows the code of a page, not the package that it imports, so a change of the
+    package, of a library or of the scale clears the cache.
     """
     build = root / "_build"
     stamp, mark = build / "fingerprint", fingerprint(root)
     if not stamp.exists() or stamp.read_text() != mark:
-        shutil.rmtree(build, ignore_errors=True)
-    for leaving in ("html", ".doctrees", "jupyter_execute"):
-        shutil.rmtree(build / leaving, ignore_errors=True)
+        shutil.rmtree(build / ".jupyter_cache", ignore_errors=True)
     build.mkdir(exist_ok=True)
     stamp.write_text(mark)
+    book = chapters.Book(root)
+    return execution.executed(book, book.pages())
+
+
+def html(root: Path) -> int:
+    """Execute and render the book; return the exit status.
+
+    A book that has not changed since it was last rendered is left as it is. All but the cache is
+    built afresh: a second build on the leavings of a failed one would forget its warnings.
+    """
+    build = root / "_build"
+    stamp, mark = build / "rendered", inputs(root)
+    if stamp.exists() and stamp.read_text() == mark:
+        print("The rendered book is up to date.")
+        return 0
+    stamp.unlink(missing_ok=True)
+    for leaving in ("html", ".doctrees", "jupyter_execute"):
+        shutil.rmtree(build / leaving, ignore_errors=True)
+    execute(root)
     command = [
         str(Path(sys.executable).with_name("jupyter-book")),
         "build",
@@ -54,7 +91,10 @@ def html(root: Path) -> int:
         "-n",
         "--keep-going",
     ]
-    return subprocess.run(command, check=False).returncode
+    status = subprocess.run(command, check=False).returncode
+    if status == 0:
+        stamp.write_text(mark)
+    return status
 
 
 def address(root: Path) -> dict[str, str]:
@@ -81,24 +121,35 @@ def address(root: Path) -> dict[str, str]:
     return wanted
 
 
+def write_address(root: Path) -> int:
+    """Write the texts that follow from the repository address."""
+    for name, text in address(root).items():
+        (root / name).write_text(text)
+    return 0
+
+
+def notebooks(root: Path) -> int:
+    """Write the notebook beside the source of each page."""
+    for page, notebook in execute(root).items():
+        chapters.Book(root).write(page, notebook)
+    return 0
+
+
+TASKS = {"html": html, "notebooks": notebooks, "address": write_address}
+
+
 def main() -> int:
     """Command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("task", choices=("html", "notebooks", "address"))
-    parser.add_argument("pages", nargs="*", help="notebooks: only these sources")
+    parser.add_argument("task", choices=TASKS)
     options = parser.parse_args()
-    if options.task == "html":
-        return html(ROOT)
-    if options.task == "address":
-        for name, text in address(ROOT).items():
-            (ROOT / name).write_text(text)
-        return 0
-    for page in chapters.Book(ROOT).pages():
-        if not options.pages or str(page) in options.pages:
-            chapters.Book(ROOT).write(page)
-    return 0
+    try:
+        return TASKS[options.task](ROOT)
+    except execution.ExecutionError as error:
+        print(error, file=sys.stderr)
+        return 1
 
 
 if __name__ == "__main__":

@@ -19,13 +19,12 @@ from typing import Any
 import jupytext
 import nbformat
 import yaml
-from nbclient import NotebookClient
 from nbformat import NotebookNode
 from pybtex.database import BibliographyData, parse_file
 
 from plain_markdown import Counter, Labels, NoPlainFormError, Translator
 
-CELL_TIMEOUT = 120  # seconds
+MACHINE = "machine"  # key of a notebook's metadata: the kind of machine that wrote its outputs
 README_PICTURE = Path("book/_static/collapse.png")
 RECORD = "application/papermill.record/text/plain"
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
@@ -158,21 +157,21 @@ class Book:
                 name = self.labels[figure["name"]]
                 caption = " ".join(translate(figure["caption"]).split())
                 cells.append(nbformat.v4.new_markdown_cell(f"*{name.kind} {name.text}.* {caption}"))
-        return _numbered(cells)
+        return _numbered(cells, executed.metadata.get(MACHINE, {}))
 
-    def execute(self, page: Path) -> NotebookNode:
-        """Run the code cells of a page in its folder, as the rendered book does."""
-        notebook = self.read(page)
-        notebook.metadata.kernelspec = dict(KERNEL)
-        folder = str((self.root / page).parent)
-        NotebookClient(
-            notebook, timeout=CELL_TIMEOUT, coalesce_streams=True, resources={"metadata": {"path": folder}}
-        ).execute()
-        return notebook
+    @property
+    def cell_timeout(self) -> int:
+        """Seconds after which a cell is taken for hung."""
+        return self.config["execute"]["timeout"]
 
-    def write(self, page: Path) -> None:
-        """Execute a page, write the notebook beside its source, and the picture of the README."""
-        notebook = self.plain(page, self.execute(page))
+    def write(self, page: Path, executed: NotebookNode) -> None:
+        """Write the notebook beside the source of a page, and the picture of the README.
+
+        Args:
+            page: source, relative to the root.
+            executed: the page with its outputs.
+        """
+        notebook = self.plain(page, executed)
         (self.root / page).with_suffix(".ipynb").write_text(as_text(notebook))
         if picture := readme_picture(notebook):
             (self.root / README_PICTURE).write_bytes(picture)
@@ -221,7 +220,7 @@ def quoted_numbers(cells: list[NotebookNode]) -> dict[str, str]:
     return found
 
 
-def _numbered(cells: list[NotebookNode]) -> NotebookNode:
+def _numbered(cells: list[NotebookNode], machine: dict[str, Any]) -> NotebookNode:
     """Assemble a notebook with stable cell ids and execution counts from 1."""
     seen: dict[str, int] = {}
     count = 0
@@ -235,7 +234,11 @@ def _numbered(cells: list[NotebookNode]) -> NotebookNode:
             for output in cell.outputs:
                 if output.output_type == "execute_result":
                     output["execution_count"] = count
-    metadata: dict[str, Any] = {"kernelspec": dict(KERNEL), "language_info": {"name": "python"}}
+    metadata: dict[str, Any] = {
+        "kernelspec": dict(KERNEL),
+        "language_info": {"name": "python"},
+        MACHINE: machine,
+    }
     return nbformat.v4.new_notebook(cells=cells, metadata=metadata)
 
 

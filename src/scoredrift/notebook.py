@@ -1,4 +1,4 @@
-"""What a chapter needs beside the mathematics: its scale, and numbers handed to the prose."""
+"""What a chapter needs beside the mathematics: its scale, its seed, and numbers handed to the prose."""
 
 from __future__ import annotations
 
@@ -28,6 +28,29 @@ def current_scale() -> str:
     if name not in SCALES:
         _checks.refuse("SCALE", repr(name), f"set it to one of {', '.join(SCALES)}")
     return name
+
+
+def current_seed(seed: int) -> int:
+    """Seed of a chapter: as it stands there, or moved by the environment variable SEED_OFFSET.
+
+    `make seeds` moves it to see whether what a chapter asserts holds with other draws.
+
+    Args:
+        seed: the chapter's own seed.
+
+    Returns:
+        seed + 10 000 × SEED_OFFSET.
+
+    Raises:
+        ValueError: a SEED_OFFSET that is not a whole number ≥ 0.
+
+    >>> current_seed(2602) % 10_000
+    2602
+    """
+    offset = os.environ.get("SEED_OFFSET", "0")
+    if not offset.isdecimal():
+        _checks.refuse("SEED_OFFSET", repr(offset), "set it to a whole number ≥ 0, or leave it unset")
+    return seed + 10_000 * int(offset)
 
 
 def by_scale(*, quick: T, medium: T, paper: T) -> T:

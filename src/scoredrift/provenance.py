@@ -10,7 +10,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np  # noqa: F401  (loads its linear algebra, which threadpool_info then sees)
 import torch
+from threadpoolctl import threadpool_info
 
 
 def provenance(*, seed: int, device: torch.device | str) -> dict[str, Any]:
@@ -59,6 +61,27 @@ def device_name(device: torch.device | str) -> str:
     lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor() or platform.machine()
+
+
+def machine() -> dict[str, Any]:
+    """The kind of machine: everything that decides the last bits of a number, beside code and seed.
+
+    Returns:
+        Processor, the vector instructions that torch uses, the kernels of numpy's linear algebra,
+        threads, and the versions of the numerical libraries; in a form that JSON holds. Two machines
+        with the same answer are expected to print the same digits.
+
+    >>> machine()["torch"] == torch.__version__
+    True
+    """
+    blas = {pool.get("architecture") or "" for pool in threadpool_info() if pool["user_api"] == "blas"}
+    return {
+        "blas": sorted(blas - {""}),
+        "capability": torch.backends.cpu.get_cpu_capability(),
+        "processor": device_name("cpu"),
+        "threads": torch.get_num_threads(),
+        **{name: importlib.metadata.version(name) for name in ("numpy", "scipy", "torch")},
+    }
 
 
 def commit() -> str:

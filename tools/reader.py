@@ -1,0 +1,124 @@
+"""What a reader has: an environment with the package and a kernel, a notebook, and an empty folder.
+
+    python tools/reader.py [options of pytest]
+
+builds the wheel, installs it where nothing else of this project is, and lets nbval run every
+committed notebook there, several at a time, each in an empty folder of its own. A chapter must
+leave nothing behind.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+import chapters
+import execution
+
+ROOT = Path(__file__).resolve().parents[1]
+KERNEL = "reader"
+# Starts a kernel in an empty folder below the one given.
+LAUNCH = (
+    "import os, sys, tempfile; os.chdir(tempfile.mkdtemp(dir=sys.argv.pop(1))); "
+    "from ipykernel.kernelapp import launch_new_instance; launch_new_instance()"
+)
+
+
+def run(*command: str | Path) -> str:
+    """Output of a command that must succeed.
+
+    Raises:
+        RuntimeError: it failed; with what it said.
+    """
+    done = subprocess.run([str(c) for c in command], capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise RuntimeError(f"{' '.join(map(str, command))}:\n{done.stdout}{done.stderr}")
+    return done.stdout
+
+
+def pip(python: Path, command: str, *words: str | Path) -> None:
+    """Run our pip on the environment of another interpreter."""
+    run(sys.executable, "-m", "pip", "--python", python, command, "--quiet", *words)
+
+
+def environment(home: Path) -> Path:
+    """An environment with what the package and a kernel need, and without the package itself.
+
+    Args:
+        home: folder for it; what is there is used if it was made from the same pins.
+
+    Returns:
+        Its interpreter.
+    """
+    pins = ROOT / "constraints.txt"
+    needs = [pins.read_bytes(), (ROOT / "pyproject.toml").read_bytes(), sys.version.encode()]
+    mark = hashlib.sha256(b"\0".join(needs)).hexdigest()
+    python, stamp = home / "venv/bin/python", home / "made-from"
+    if not stamp.exists() or stamp.read_text() != mark:
+        shutil.rmtree(home, ignore_errors=True)
+        venv.create(home / "venv", with_pip=True)
+        pip(python, "install", "--constraint", pins, "torch")  # first, so that nothing pulls another build
+        pip(python, "install", "--constraint", pins, wheel(home), "ipykernel")
+        stamp.write_text(mark)
+    pip(python, "uninstall", "--yes", "scoredrift")
+    return python
+
+
+def wheel(home: Path) -> Path:
+    """The package as it would be published, built from the checkout."""
+    for old in home.glob("scoredrift-*.whl"):
+        old.unlink()
+    run(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", home, ROOT)
+    (built,) = home.glob("scoredrift-*.whl")
+    return built
+
+
+def kernel(home: Path, python: Path) -> dict[str, str]:
+    """Register a kernel of the environment; its notebooks run in empty folders below ``home/empty``.
+
+    Returns:
+        Environment variables under which Jupyter finds it.
+    """
+    empty = home / "empty"
+    shutil.rmtree(empty, ignore_errors=True)
+    empty.mkdir(parents=True)
+    argv = [str(python), "-c", LAUNCH, str(empty), "-f", "{connection_file}"]
+    spec = {"argv": argv, "display_name": KERNEL, "language": "python", "env": {"PYTHONPATH": ""}}
+    folder = home / "jupyter/kernels" / KERNEL
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "kernel.json").write_text(json.dumps(spec))
+    return {"JUPYTER_PATH": str(home / "jupyter")}
+
+
+def leavings(home: Path) -> list[str]:
+    """Files that notebooks left in the folders where they ran."""
+    return sorted(str(p.relative_to(home / "empty")) for p in (home / "empty").glob("*/*"))
+
+
+def main() -> int:
+    """Run the committed notebooks as readers do; the exit status is pytest's, or 1 for leavings."""
+    home = ROOT / "_build/reader"
+    python = environment(home)
+    pip(python, "install", "--no-deps", wheel(home))
+    variables = os.environ | kernel(home, python)
+    command = [sys.executable, "-m", "pytest", f"--nbval-kernel-name={KERNEL}", "--dist=loadscope"]
+    command += [f"--numprocesses={execution.cores()}", *(sys.argv[1:] or ["book"])]
+    status = subprocess.run(command, cwd=ROOT, env=variables, check=False).returncode
+    ran = len(list((home / "empty").iterdir()))
+    if not sys.argv[1:] and ran != len(chapters.Book(ROOT).pages()):
+        print(f"{ran} notebooks ran, the book has {len(chapters.Book(ROOT).pages())}", file=sys.stderr)
+        return 1
+    if left := leavings(home):
+        print(f"notebooks left files behind: {', '.join(left)}", file=sys.stderr)
+        return 1
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())
