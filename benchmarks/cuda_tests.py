@@ -68,7 +68,7 @@ def _reason(report: pytest.TestReport | pytest.CollectReport) -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--out", type=Path, default=Path("_build/gpu"), help="folder of the summary")
+    parser.add_argument("--out", type=Path, default=Path("results/gpu"), help="folder of the summary")
     parser.add_argument("--rehearse", action="store_true", help="on the CPU, in Triton's interpreter")
     arguments = parser.parse_args()
     # Of the project's pytest options only where tests and tools lie is wanted; nbval may not be there.
@@ -82,7 +82,8 @@ def main() -> int:
         files = [path for path in sorted(TESTS.glob("test_*.py")) if "needs_cuda" in path.read_text("utf-8")]
         words += [*map(str, files), "-m", "cuda"]
         if importlib.util.find_spec("xdist"):
-            words += ["-n", "4"]  # compiling takes longer than running, and is done side by side
+            # Compiling takes longer than running, and can be done side by side.
+            words += ["-n", str(min(4, os.cpu_count() or 1))]
     # Each test fixes its own seeds.
     there = torch.cuda.is_available() and not arguments.rehearse
     report["provenance"] = provenance(seed=0, device="cuda" if there else "cpu")

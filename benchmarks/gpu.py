@@ -191,7 +191,7 @@ def measure(out: Path, *, rehearse: bool, until: float) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--out", type=Path, default=Path("_build/gpu"), help="folder of the result")
+    parser.add_argument("--out", type=Path, default=Path("results/gpu"), help="folder of the result")
     parser.add_argument("--until", type=float, default=math.inf, help="begin no plan after this time.time()")
     parser.add_argument("--rehearse", action="store_true", help="tiny, on the CPU; numbers mean nothing")
     arguments = parser.parse_args()

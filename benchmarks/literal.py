@@ -22,7 +22,7 @@ REHEARSAL = {"size": 200, "generations": 4, "runs": 1, "steps": 10}
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--out", type=Path, default=Path("_build/gpu"), help="folder of result and state")
+    parser.add_argument("--out", type=Path, default=Path("results/gpu"), help="folder of result and state")
     parser.add_argument("--device", default="cuda", help="torch device")
     parser.add_argument("--until", type=float, default=math.inf, help="be done by this time.time()")
     parser.add_argument("--rehearse", action="store_true", help="tiny; numbers mean nothing")

@@ -210,11 +210,12 @@ def stored(name: str, scale: str, folder: Path | None = None, *, partial: bool =
     return result
 
 
-def benchmark(name: str) -> dict[str, Any]:
+def benchmark(name: str, folder: Path | None = None) -> dict[str, Any]:
     """What ``make bench`` and ``make gpu`` measured and stored in the package.
 
     Args:
         name: "cpu" or "cuda" for the score engine on that device, or "observability".
+        folder: where it was measured; None for the results in the package.
 
     Returns:
         ``provenance`` and ``rows``: group, name, seconds (min, median, stddev of the rounds) and more.
@@ -225,7 +226,7 @@ def benchmark(name: str) -> dict[str, Any]:
     >>> sorted(benchmark("cpu"))
     ['provenance', 'rows']
     """
-    path = RESULTS / f"benchmark-{name}.json"
+    path = (RESULTS if folder is None else folder) / f"benchmark-{name}.json"
     if not path.exists():
         _checks.refuse(
             "name", repr(name), "no benchmark is stored under it; run make bench or make gpu there"
