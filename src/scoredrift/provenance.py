@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import importlib.util
 import os
 import platform
@@ -61,7 +60,9 @@ def versions(device: torch.device | str) -> dict[str, str]:
     if torch.device(device).type == "cuda":
         found["cuda"] = str(torch.version.cuda)
         if importlib.util.find_spec("triton"):
-            found["triton"] = importlib.metadata.version("triton")
+            import triton  # its distribution may have another name
+
+            found["triton"] = triton.__version__
     return found
 
 
