@@ -8,9 +8,9 @@ READY := $(VENV)/.ready
 export OMP_WAIT_POLICY := PASSIVE
 # One thread for each kernel and each worker, as many of them as there are cores: nothing is gained by
 # more, and the last digits do not depend on the number of cores.
-export OMP_NUM_THREADS ?= 1
+book test notebooks seeds: export OMP_NUM_THREADS ?= 1
 
-.PHONY: book test bench notebooks seeds lint format address clean help
+.PHONY: book test seeds bench gpu notebooks lint format address clean help
 
 help:  ## say what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/'
@@ -34,6 +34,18 @@ bench: $(READY)  ## time score engine and observability against alternatives; st
 	$(BIN)/python benchmarks/store.py _build/benchmark.json cpu
 	$(BIN)/python -m pytest benchmarks/bench_observability.py --benchmark-json _build/benchmark.json
 	$(BIN)/python benchmarks/store.py _build/benchmark.json cpu observability
+
+# A GPU has a torch of its own, which the pins of $(VENV) would replace by a CPU build: take the Python
+# that was asked for, or that of $(VENV) if its torch sees CUDA, or python3. Nothing is installed. The
+# results are not below _build, which `make book` and `make clean` empty.
+OUT ?= results/gpu$(if $(REHEARSE),-rehearsal)
+MINUTES ?= 9.5
+WANTED := import sys, torch; sys.exit(not (torch.cuda.is_available() or "$(REHEARSE)"))
+
+gpu:  ## all that needs a GPU, in ten minutes, into results/gpu (OUT=, MINUTES=); REHEARSE=1: tiny, without one
+	@python="$(PYTHON)"; \
+	if [ "$(origin PYTHON)" = file ] && $(BIN)/python -c '$(WANTED)' 2>/dev/null; then python=$(BIN)/python; fi; \
+	exec "$$python" benchmarks/on_gpu.py --out "$(OUT)" --minutes $(MINUTES) $(if $(REHEARSE),--rehearse)
 
 lint: $(READY)  ## style and types
 	$(BIN)/ruff format --check .

@@ -9,6 +9,7 @@ import json
 import sys
 from pathlib import Path
 
+from scoredrift import storage
 from scoredrift.experiments.base import RESULTS
 from scoredrift.provenance import provenance
 
@@ -21,7 +22,7 @@ def main(report: Path, device: str, name: str) -> None:
     seconds = sum(row["median"] * row["rounds"] for row in rows)
     origin = provenance(seed=2602, device=device) | {"command": "make bench", "seconds": round(seconds, 1)}
     path = RESULTS / f"benchmark-{name}.json"
-    path.write_text(json.dumps({"provenance": origin, "rows": rows}, indent=1) + "\n")
+    storage.save_json(path, {"provenance": origin, "rows": rows})
     print(f"stored {len(rows)} rows in {path}")
 
 

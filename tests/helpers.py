@@ -12,8 +12,13 @@ from torch import Tensor
 
 from scoredrift import Estimate, GaussianMixture
 
-needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device, torch sees none")
 repeatable = settings(deadline=None, max_examples=25, derandomize=True)
+
+
+def needs_cuda(test):
+    """Marks a test ``cuda``, by which benchmarks/cuda_tests.py finds it, and skips it without a device."""
+    skip = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device, torch sees none")
+    return pytest.mark.cuda(skip(test))
 
 
 def seeded(seed: int, device: str = "cpu") -> torch.Generator:

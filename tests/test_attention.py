@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import scoredrift
-from helpers import points, repeatable, seeded
+from helpers import needs_cuda, points, repeatable, seeded
 from scoredrift import GaussianMixture, KernelDensity, attention, mixture_of_five
 from scoredrift.attention import Moments, local_blocks, moments, plain_moments
 
@@ -188,3 +188,16 @@ def test_cuda_route_gives_each_query_one_answer(monkeypatch):
     other = attention.plain_moments(y, gain, centres)
     for ours, theirs in zip(one, other, strict=True):
         assert torch.allclose(ours, theirs, atol=1e-5)
+
+
+@needs_cuda
+def test_the_score_on_cuda_agrees_with_float64_on_the_cpu():
+    """Sorting, kernel and what is made of its moments, in one: 20 000 centres, times of a simulation."""
+    law = mixture_of_five(dtype=torch.float32)
+    centres, x = (law.sample(n, generator=seeded(n)) for n in (20_000, 1001))
+    there, exact = (KernelDensity(centres.to(where), 0.6) for where in ("cuda", torch.float64))
+    for t in (0.02, 0.5, 4.0):
+        found, wanted = there.at(x.cuda(), t), exact.at(x.double(), t)
+        for one, other in zip(found, wanted, strict=True):
+            assert one.device.type == "cuda"
+            assert float((one.cpu() - other).norm() / other.norm()) < 5e-5

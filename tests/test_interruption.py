@@ -157,6 +157,30 @@ def test_a_run_can_be_continued_beyond_its_end(tmp_path):
     assert exactly(run(tmp_path)) == exactly(run())
 
 
+@pytest.mark.parametrize("regime", [FreshFraction(0.5), Replace()], ids=repr)
+def test_a_history_is_continued_to_the_same_numbers(regime):
+    rest = {"regime": regime, "measure": curious(looks_back=False)}
+    short = run(generations=3, **rest)
+    assert exactly(run(after=short, **rest)) == exactly(run(**rest))
+    assert len(short.measured) == 4  # and is not changed
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"regime": Accumulate()}, "^past = None: .*checkpoints"),
+        ({"measure": curious()}, "^model of generation 3 = None: .*checkpoints"),
+        ({"generations": 2}, "^generations = 2: the history is of 3 already"),
+        ({"folder": "somewhere"}, "^after = a history: .*one of the two"),
+    ],
+    ids=["past", "looks back", "shorter", "folder"],
+)
+def test_what_a_history_cannot_continue_is_refused(changes, message):
+    short = run(generations=3)
+    with pytest.raises(ValueError, match=message):
+        run(after=short, **changes)
+
+
 def test_a_damaged_checkpoint_costs_a_generation_and_not_the_result(tmp_path):
     interrupted(tmp_path, 4)
     newest = max(tmp_path.iterdir())

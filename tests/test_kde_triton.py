@@ -18,9 +18,15 @@ from scoredrift.kde_triton import Plan, _scalar_kernel, _tensor_core_kernel, mom
 # its own, where Triton's interpreter stands in for CUDA; no other test is affected.
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 DEVICE = "cpu" if INTERPRETED else "cuda"
-on_device = pytest.mark.skipif(
-    not (INTERPRETED or torch.cuda.is_available()), reason="runs interpreted, in test_the_kernels_interpreted"
-)
+
+
+def on_device(test):
+    """On CUDA, and interpreted where there is none."""
+    there = INTERPRETED or torch.cuda.is_available()
+    reason = "runs interpreted, in test_the_kernels_interpreted"
+    return pytest.mark.cuda(pytest.mark.skipif(not there, reason=reason)(test))
+
+
 not_interpreted = pytest.mark.skipif(INTERPRETED, reason="the interpreter compiles nothing")
 
 SCALAR = Plan(rows=2, columns=4, warps=1)

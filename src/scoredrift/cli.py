@@ -38,8 +38,11 @@ def list_experiments(
             typer.echo(f"  {scale:7} {settings['about']} ({described})")
             for place in (folder, RESULTS):
                 if (place / file_name(experiment.name, scale)).exists():
-                    origin = stored(experiment.name, scale, place).provenance
+                    found = stored(experiment.name, scale, place, partial=True)
+                    origin, reached = found.provenance, found.note.get("reached", settings["generations"])
                     what = f"{origin['date']}, {origin['device']}, {origin['seconds']:.0f} s"
+                    if reached < settings["generations"]:
+                        what += f", generation {reached} of {settings['generations']} only"
                     typer.echo(f"          stored in {place}: {what}")
 
 

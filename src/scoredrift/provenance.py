@@ -1,8 +1,9 @@
-"""Where a stored number comes from: device, command, seed, commit, versions, duration."""
+"""Where a stored number comes from: device, command, seed, commit, versions, precision, duration."""
 
 from __future__ import annotations
 
-import importlib.metadata
+import importlib.util
+import os
 import platform
 import subprocess
 import sys
@@ -14,6 +15,8 @@ import numpy as np  # noqa: F401  (loads its linear algebra, which threadpool_in
 import torch
 from threadpoolctl import threadpool_info
 
+import scoredrift
+
 
 def provenance(*, seed: int, device: torch.device | str) -> dict[str, Any]:
     """Everything that someone needs to run it again and compare; take it when the run starts.
@@ -23,7 +26,9 @@ def provenance(*, seed: int, device: torch.device | str) -> dict[str, Any]:
         device: where it runs.
 
     Returns:
-        Dictionary of texts and numbers, in a form that JSON holds. The duration is for the run to add.
+        Dictionary of texts and numbers, in a form that JSON holds. ``matmul`` is what torch does with
+        products of float32 matrices: "highest" is float32, anything else is less. The duration is for
+        the run to add.
 
     >>> sorted(provenance(seed=1, device="cpu"))[:4]
     ['command', 'commit', 'date', 'device']
@@ -33,14 +38,34 @@ def provenance(*, seed: int, device: torch.device | str) -> dict[str, Any]:
         "commit": commit(),
         "date": datetime.now(UTC).date().isoformat(),
         "device": device_name(device),
+        "matmul": torch.get_float32_matmul_precision(),
         "seed": seed,
         "threads": torch.get_num_threads(),
-        "versions": {
-            "python": platform.python_version(),
-            "scoredrift": importlib.metadata.version("scoredrift"),
-            "torch": torch.__version__,
-        },
+        "versions": versions(device),
     }
+
+
+def versions(device: torch.device | str) -> dict[str, str]:
+    """Versions of what computes on a device; the package need not be installed.
+
+    Args:
+        device: torch device; on CUDA, Triton and CUDA count too.
+
+    >>> list(versions("cpu"))
+    ['python', 'scoredrift', 'torch']
+    """
+    found = {
+        "python": platform.python_version(),
+        "scoredrift": scoredrift.__version__,
+        "torch": torch.__version__,
+    }
+    if torch.device(device).type == "cuda":
+        found["cuda"] = str(torch.version.cuda)
+        if importlib.util.find_spec("triton"):
+            import triton  # its distribution may have another name
+
+            found["triton"] = triton.__version__
+    return found
 
 
 def device_name(device: torch.device | str) -> str:
@@ -87,8 +112,12 @@ def machine() -> dict[str, Any]:
 def commit() -> str:
     """Commit of the checkout that the package runs from, marked where files differ from it.
 
+    A copy of the files without their history has no commit to read: whoever copies sets the environment
+    variable ``SCOREDRIFT_COMMIT``.
+
     Returns:
-        Hash, with "+" appended where there are uncommitted changes; "released" outside a checkout.
+        Hash, with "+" appended where there are uncommitted changes; outside a checkout what the
+        variable says, or "released".
 
     >>> len(commit()) > 0
     True
@@ -98,7 +127,7 @@ def commit() -> str:
         head = _git("rev-parse", "--short=12", "HEAD", folder=folder)
         changed = _git("status", "--porcelain", "--untracked-files=no", "--", ".", folder=folder)
     except (OSError, subprocess.CalledProcessError):
-        return "released"
+        return os.environ.get("SCOREDRIFT_COMMIT") or "released"
     return head + ("+" if changed else "")
 
 

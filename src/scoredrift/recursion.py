@@ -125,6 +125,7 @@ def recurse(
     seed: int,
     measure: Callable[[Generation], Measured] | None = None,
     folder: Path | str | None = None,
+    after: History | None = None,
     device: torch.device | str = "cpu",
     progress: bool = False,
 ) -> History:
@@ -141,6 +142,8 @@ def recurse(
         seed: ≥ 0; with the index of a generation it fixes all its random numbers.
         measure: called once for each generation; returns numbers, estimates or tensors by name.
         folder: where to keep checkpoints; a run that finds its own resumes after the last good one.
+        after: what a call for fewer generations returned, to be continued instead of a folder's
+            checkpoints. It lacks the last training set: regimes and measurements that look back refuse.
         device: where the random numbers are drawn, so where ``target`` lives.
         progress: show a progress bar.
 
@@ -150,7 +153,7 @@ def recurse(
     Raises:
         ValueError: sizes that are not positive; points that are not finite or too few, measurements that
             are NaN or no numbers (the message names the generation); a folder with the checkpoints of
-            another run. Infinite measurements are kept: a divergence can be infinite.
+            another run, or both a folder and a history. Infinite measurements are kept: a divergence can be infinite.
 
     >>> from scoredrift.gaussians import Gaussian
     >>> from scoredrift.regimes import Replace
@@ -173,19 +176,29 @@ def recurse(
 
     settings = {"fit": fit, "target": target, "regime": regime, "size": size, "seed": seed}
     settings |= {"measure": measure, "device": torch.device(device).type}
+    if folder is not None and after is not None:
+        _checks.refuse("after", "a history", "the folder says what to continue; pass one of the two")
     store = None if folder is None else Checkpoints(Path(folder), describe(settings))
     found = None if store is None else store.newest(generations)
-    measured = [] if found is None else found.measured
-    training, drawn = (None, None) if found is None else (found.training.to(device), found.drawn.to(device))
+    measured: list[dict[str, Tensor]] = []
+    training: Tensor | None = None
+    drawn: Tensor | None = None
+    if found is not None:
+        measured, training, drawn = found.measured, found.training.to(device), found.drawn.to(device)
+    elif after is not None:
+        if len(after.measured) > generations + 1:
+            remedy = f"the history is of {len(after.measured) - 1} already; ask for as many, or for more"
+            _checks.refuse("generations", generations, remedy)
+        measured, drawn = list(after.measured), after.drawn.to(device)
     model: Source | None = None
 
     done, last = len(measured), generations + 1
     for index in tqdm(range(done, last), initial=done, total=last, disable=not progress, desc="generations"):
         before: Callable[[], Source] | None = None
-        if training is None or drawn is None:
+        if drawn is None:
             training = target.sample(size, generator=numbers(index, "fresh"))
         else:
-            before = _keep(model) if model is not None else _refit(fitted, index - 1, training)
+            before = _refit(fitted, index - 1, training) if model is None else _keep(model)
             source = numbers(index, "fresh")
 
             def fresh(n: int, source: torch.Generator = source) -> Tensor:
@@ -210,8 +223,16 @@ def _keep(model: Source) -> Callable[[], Source]:
     return lambda: model
 
 
-def _refit(fitted: Callable[[int, Tensor], Source], index: int, training: Tensor) -> Callable[[], Source]:
-    return lambda: fitted(index, training)
+def _refit(
+    fitted: Callable[[int, Tensor], Source], index: int, training: Tensor | None
+) -> Callable[[], Source]:
+    def refit() -> Source:
+        if training is None:
+            remedy = "a history lacks its training set; continue from checkpoints, by folder=…"
+            _checks.refuse(f"model of generation {index}", None, remedy)
+        return fitted(index, training)
+
+    return refit
 
 
 def _as_tensors(measured: Measured, index: int) -> dict[str, Tensor]:

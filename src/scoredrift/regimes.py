@@ -28,14 +28,20 @@ class Regime(Protocol):
     """Says what the next generation is trained on."""
 
     def training_set(
-        self, fresh: Callable[[int], Tensor], drawn: Tensor, past: Tensor, *, generator: torch.Generator
+        self,
+        fresh: Callable[[int], Tensor],
+        drawn: Tensor,
+        past: Tensor | None,
+        *,
+        generator: torch.Generator,
     ) -> Tensor:
         """Training set of the next generation.
 
         Args:
             fresh: draws that many points of p.
             drawn: N points of the current model p̂^i.
-            past: what the current model was trained on.
+            past: what the current model was trained on; None where a run is continued from its
+                measurements and last points alone.
             generator: source of randomness.
         """
 
@@ -74,7 +80,12 @@ class FreshFraction:
             _checks.refuse("alpha", repr(alpha), "pass a number in (0, 1]; for no fresh data use Replace()")
 
     def training_set(
-        self, fresh: Callable[[int], Tensor], drawn: Tensor, past: Tensor, *, generator: torch.Generator
+        self,
+        fresh: Callable[[int], Tensor],
+        drawn: Tensor,
+        past: Tensor | None,
+        *,
+        generator: torch.Generator,
     ) -> Tensor:
         """Fresh points first, then points of the model; arguments as for ``Regime``."""
         n = len(drawn)
@@ -98,7 +109,12 @@ class Replace:
     """
 
     def training_set(
-        self, fresh: Callable[[int], Tensor], drawn: Tensor, past: Tensor, *, generator: torch.Generator
+        self,
+        fresh: Callable[[int], Tensor],
+        drawn: Tensor,
+        past: Tensor | None,
+        *,
+        generator: torch.Generator,
     ) -> Tensor:
         """The points of the model; arguments as for ``Regime``."""
         return drawn
@@ -119,9 +135,21 @@ class Accumulate:
     """
 
     def training_set(
-        self, fresh: Callable[[int], Tensor], drawn: Tensor, past: Tensor, *, generator: torch.Generator
+        self,
+        fresh: Callable[[int], Tensor],
+        drawn: Tensor,
+        past: Tensor | None,
+        *,
+        generator: torch.Generator,
     ) -> Tensor:
-        """Past and new points; arguments as for ``Regime``."""
+        """Past and new points; arguments as for ``Regime``.
+
+        Raises:
+            ValueError: the past is not known.
+        """
+        if past is None:
+            remedy = "accumulation needs all that came before; continue from checkpoints, by folder=…"
+            _checks.refuse("past", None, remedy)
         return torch.cat([past, drawn])
 
     def training_law(

@@ -47,7 +47,44 @@ def save(path: Path, tensors: Mapping[str, Tensor], note: Mapping[str, Any]) -> 
     whole = torch.contiguous_format  # and copied, since the format refuses tensors that share memory
     values = {name: value.detach().cpu().clone(memory_format=whole) for name, value in tensors.items()}
     text = json.dumps(note, sort_keys=True, ensure_ascii=False)
-    data = to_bytes(values, metadata={"note": text, "sha256": _digest(values, text)})
+    write(path, to_bytes(values, metadata={"note": text, "sha256": _digest(values, text)}))
+
+
+def save_json(path: Path, thing: Any) -> None:
+    """Write what JSON can hold to ``path``, atomically and for people to read.
+
+    Args:
+        path: file to write; its folder is made where it is missing.
+        thing: dictionaries, lists, numbers and texts.
+
+    Raises:
+        OSError: the file cannot be written; what was there before is untouched.
+
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "rows.json"
+    >>> save_json(path, {"rows": []})
+    >>> json.loads(path.read_text())
+    {'rows': []}
+    """
+    write(path, (json.dumps(thing, indent=1, ensure_ascii=False) + "\n").encode())
+
+
+def write(path: Path, data: bytes) -> None:
+    """Write bytes to a temporary file beside ``path``, which then takes its name.
+
+    Args:
+        path: file to write; its folder is made where it is missing.
+        data: all that the file is to hold.
+
+    Raises:
+        OSError: the file cannot be written; what was there before is untouched.
+
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "log.txt"
+    >>> write(path, b"done")
+    >>> path.read_text()
+    'done'
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:

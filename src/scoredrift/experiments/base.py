@@ -174,19 +174,22 @@ def file_name(name: str, scale: str) -> str:
     return f"{name}-{scale}.safetensors"
 
 
-def stored(name: str, scale: str, folder: Path | None = None) -> Result:
+def stored(name: str, scale: str, folder: Path | None = None, *, partial: bool = False) -> Result:
     """Result that was computed before: one that came with the package, or one of your own.
 
     Args:
         name: name of the experiment.
         scale: quick, medium or paper.
         folder: where ``run`` put it; None for the results in the package.
+        partial: take a result that stops before its last generation, too; ``note["reached"]`` is the
+            one it reached, and whoever shows it must say so.
 
     Returns:
         Values and provenance.
 
     Raises:
-        ValueError: there is no such result, or its file is damaged.
+        ValueError: there is no such result, its file is damaged, it is a rehearsal's, or it is partial
+            and that was not asked for.
 
     >>> stored("mixture", "giant")
     Traceback (most recent call last):
@@ -197,28 +200,45 @@ def stored(name: str, scale: str, folder: Path | None = None) -> Result:
     if not path.exists():
         remedy = f"not stored; run: scoredrift run {name} --scale {scale}"
         _checks.refuse("result", path.name, remedy)
-    return Result(*storage.load(path))
+    result = Result(*storage.load(path))
+    _no_rehearsal("result", path, result.note)
+    last = result.note["settings"]["generations"]
+    reached = result.note.get("reached", last)
+    if reached < last and not partial:
+        remedy = f"reached generation {reached} of {last} only; say so, and pass partial=True"
+        _checks.refuse("result", path.name, remedy)
+    return result
 
 
-def benchmark(name: str) -> dict[str, Any]:
-    """What ``make bench`` measured and stored in the package.
+def benchmark(name: str, folder: Path | None = None) -> dict[str, Any]:
+    """What ``make bench`` and ``make gpu`` measured and stored in the package.
 
     Args:
         name: "cpu" or "cuda" for the score engine on that device, or "observability".
+        folder: where it was measured; None for the results in the package.
 
     Returns:
         ``provenance`` and ``rows``: group, name, seconds (min, median, stddev of the rounds) and more.
 
     Raises:
-        ValueError: nothing is stored under the name.
+        ValueError: nothing is stored under the name, or a rehearsal's numbers.
 
     >>> sorted(benchmark("cpu"))
     ['provenance', 'rows']
     """
-    path = RESULTS / f"benchmark-{name}.json"
+    path = (RESULTS if folder is None else folder) / f"benchmark-{name}.json"
     if not path.exists():
-        _checks.refuse("name", repr(name), "no benchmark is stored under it; run make bench there")
-    return json.loads(path.read_text(encoding="utf-8"))
+        _checks.refuse(
+            "name", repr(name), "no benchmark is stored under it; run make bench or make gpu there"
+        )
+    found = json.loads(path.read_text(encoding="utf-8"))
+    _no_rehearsal("benchmark", path, found)
+    return found
+
+
+def _no_rehearsal(kind: str, path: Path, note: Mapping[str, Any]) -> None:
+    if note.get("rehearsal"):
+        _checks.refuse(kind, path.name, "a rehearsal's: its sizes are tiny and its numbers mean nothing")
 
 
 def _available(device: str) -> None:

@@ -114,10 +114,12 @@ def run_case(
     run: int,
     seed: int,
     device: str,
-    folder: Path,
+    folder: Path | None,
     progress: bool,
     bandwidth: float = BANDWIDTH,
     measuring: Callable[..., Callable[[Generation], Measured]] = pictured,
+    last: int | None = None,
+    after: History | None = None,
 ) -> History:
     """One run of the recursion at one fresh fraction.
 
@@ -127,10 +129,12 @@ def run_case(
         run: number of the run; with ``seed`` it fixes the random numbers.
         seed: seed of the experiment.
         device: torch device.
-        folder: checkpoints of this run.
+        folder: checkpoints of this run; None for none.
         progress: show a bar over the generations.
         bandwidth: h.
         measuring: what is measured, as a function of settings, α, fit and data law.
+        last: generation to stop at; None for the last one of the settings.
+        after: what was computed of this run before, as for ``recurse``.
 
     >>> import tempfile
     >>> options = {"seed": 1, "device": "cpu", "folder": Path(tempfile.mkdtemp()), "progress": False}
@@ -145,11 +149,12 @@ def run_case(
         SimulatedKernelFit(bandwidth, ou, settings["steps"]) if "steps" in settings else exact,
         data,
         regime=FreshFraction(alpha),
-        generations=settings["generations"],
+        generations=settings["generations"] if last is None else last,
         size=settings["size"],
         seed=seed + run,
         measure=measuring(settings, alpha, exact, data),
         folder=folder,
+        after=after,
         device=device,
         progress=progress,
     )
