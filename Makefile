@@ -37,7 +37,7 @@ bench: $(READY)  ## time score engine and observability against alternatives; st
 
 # A GPU has a torch of its own, which the pins of $(VENV) would replace by a CPU build: take the Python
 # that was asked for, or that of $(VENV) if its torch sees CUDA, or python3. Nothing is installed. The
-# results are not below _build, which `make book` and `make clean` empty.
+# results are not below _build, which `make clean` empties.
 OUT ?= results/gpu$(if $(REHEARSE),-rehearsal)
 MINUTES ?= 9.5
 WANTED := import sys, torch; sys.exit(not (torch.cuda.is_available() or "$(REHEARSE)"))
