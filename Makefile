@@ -10,7 +10,7 @@ export OMP_WAIT_POLICY := PASSIVE
 # more, and the last digits do not depend on the number of cores.
 book test notebooks seeds: export OMP_NUM_THREADS ?= 1
 
-.PHONY: book test seeds bench gpu notebooks lint format address clean help
+.PHONY: book test seeds bench gpu notebooks lint format address lock clean help
 
 help:  ## say what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/'
@@ -29,7 +29,7 @@ seeds: $(READY)  ## run the book with five other sets of seeds and list what fai
 	$(BIN)/python tools/seeds.py
 
 bench: $(READY)  ## time score engine and observability against alternatives; store the results in the package
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[bench]"
+	$(BIN)/python -m pip install --quiet --constraint $(VENV)/constraints.txt --editable ".[bench]"
 	$(BIN)/python -m pytest benchmarks/bench_kde_score.py --benchmark-json _build/benchmark.json
 	$(BIN)/python benchmarks/store.py _build/benchmark.json cpu
 	$(BIN)/python -m pytest benchmarks/bench_observability.py --benchmark-json _build/benchmark.json
@@ -60,13 +60,13 @@ address: $(READY)  ## write the repository address from _config.yml wherever it 
 	$(BIN)/python tools/book.py address
 	$(BIN)/python tools/book.py notebooks
 
+lock: $(READY)  ## renew the pins of constraints.txt, for every Python; keeps those that can stay
+	$(BIN)/python tools/environment.py lock
+
 clean:  ## remove what was built, and the environment
 	rm -rf _build dist $(VENV)
 
-# The versions in constraints.txt are exact; torch goes first, so that nothing pulls another build.
-$(READY): pyproject.toml constraints.txt
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "scoredrift needs Python 3.11 or newer; try: make PYTHON=python3.12")'
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[book,test,dev]"
+# Which versions were taken stands in $(VENV)/constraints.txt.
+$(READY): pyproject.toml constraints.txt tools/environment.py
+	$(PYTHON) tools/environment.py setup $(VENV)
 	touch $(READY)

@@ -175,6 +175,79 @@ def test_gradients_of_the_log_sum_are_moments(name):
     torch.testing.assert_close(slope.sum(0) if name == "centres" else slope, wanted[name])
 
 
+def other_layout(queries, keys, values, *, scale):
+    """The operator of today, with its log-sums by query and then by batch."""
+    averages, log_sums = OPERATOR(queries, keys, values, scale=scale)
+    return averages, log_sums.transpose(1, 2).contiguous()
+
+
+def of_averages_alone(queries, keys, values, *, scale):
+    return OPERATOR(queries, keys, values, scale=scale)[0]
+
+
+def without_scale(queries, keys, values, is_causal=False):
+    return OPERATOR(queries, keys, values)
+
+
+def of_another_scale(queries, keys, values, *, scale):
+    return OPERATOR(queries, keys, values, scale=scale / 2)
+
+
+OPERATOR = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+OTHERS = (None, other_layout, of_averages_alone, without_scale, of_another_scale)
+
+
+@pytest.fixture
+def another_torch(monkeypatch):
+    """Puts another operator, or none, in the place of the private one."""
+
+    operators = torch.ops.aten
+
+    class Others:
+        def __getattr__(self, name):
+            if name != OPERATOR.__name__:
+                return getattr(operators, name)
+            if self.operator is None:
+                raise AttributeError(name)
+            return self.operator
+
+    def put(operator):
+        Others.operator = operator and staticmethod(operator)
+        monkeypatch.setattr(torch.ops, "aten", Others())
+        attention._kernel_on_cpu.cache_clear()
+
+    yield put
+    attention._kernel_on_cpu.cache_clear()
+
+
+@each_dtype
+@pytest.mark.parametrize("operator", OTHERS, ids=lambda o: o.__name__ if o else "no operator")
+def test_a_torch_without_the_private_operator_gives_the_same_numbers(
+    small_blocks, another_torch, monkeypatch, operator, dtype
+):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)  # as many blocks at a time
+    y, centres = points(0, 50, 3).to(dtype), points(1, 90, 3).to(dtype)
+    gain, log_weights = torch.linspace(0.1, 4, 50).to(dtype), chances(2, 90).log().to(dtype)
+    another_torch(operator)
+    agree(moments(y, gain, centres, log_weights), y, gain, centres, log_weights, **ROUNDING[dtype])
+
+
+@each_dtype
+def test_this_torch_takes_the_fused_route_and_asks_once(another_torch, dtype):
+    asked, used = [], []
+
+    def watched(queries, keys, values, *, scale):
+        (used if keys.shape[2] == 90 else asked).append(keys.shape)
+        return OPERATOR(queries, keys, values, scale=scale)
+
+    another_torch(watched)
+    y, centres = points(0, 50, 3).to(dtype), points(1, 90, 3).to(dtype)
+    for _ in range(2):
+        moments(y, torch.ones(50, dtype=dtype), centres)
+    assert len(asked) == 1
+    assert len(used) == 2
+
+
 def test_cuda_route_gives_each_query_one_answer(monkeypatch):
     """The sorting around the kernel, with the plain route in place of the kernel."""
     stand_in = types.ModuleType("scoredrift.kde_triton")

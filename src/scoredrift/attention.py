@@ -17,7 +17,10 @@ centres that matter are near the origin, and the lost digits belong to centres t
 
 from __future__ import annotations
 
+import functools
 import importlib.util
+import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -28,6 +31,8 @@ from torch import Tensor
 _ROWS_ON_CPU, _ROWS_ON_CUDA = 1536, 128
 # Entries of the matrix of logits that the plain route holds at once.
 _ENTRIES = 2**22
+# Queries, keys and values to averages and log-sums.
+_Kernel = Callable[..., tuple[Tensor, Tensor]]
 
 
 class Moments(NamedTuple):
@@ -51,9 +56,9 @@ class Moments(NamedTuple):
 def moments(y: Tensor, gain: Tensor, centres: Tensor, log_weights: Tensor | None = None) -> Moments:
     """Softmax moments by the fastest route that the device has; memory grows with N + M only.
 
-    On CPUs this is torch's fused attention, on CUDA a Triton kernel (float32, d ≤ 128); elsewhere,
-    and where the inputs ask for gradients, the plain route. Inputs are taken as they come; laws
-    check them.
+    On CPUs this is torch's fused attention, on CUDA a Triton kernel (float32, d ≤ 128); elsewhere, where
+    this torch has no such kernel, and where the inputs ask for gradients, the plain route. Inputs are
+    taken as they come; laws check them.
 
     Args:
         y: queries, shape ``[n, d]``.
@@ -73,8 +78,8 @@ def moments(y: Tensor, gain: Tensor, centres: Tensor, log_weights: Tensor | None
     followed = torch.is_grad_enabled() and any(value.requires_grad for value in inputs)
     if followed or len(y) == 0:
         return plain_moments(y, gain, centres, log_weights)
-    if y.device.type == "cpu":
-        return _fused_on_cpu(y, gain, centres, log_weights)
+    if y.device.type == "cpu" and (kernel := _kernel_on_cpu(y.dtype)):
+        return _fused_on_cpu(kernel, y, gain, centres, log_weights)
     if y.device.type == "cuda" and y.dtype == torch.float32 and importlib.util.find_spec("triton"):
         return _fused_on_cuda(y, gain, centres, log_weights)
     return plain_moments(y, gain, centres, log_weights)
@@ -126,7 +131,30 @@ def _fused_on_cuda(y: Tensor, gain: Tensor, centres: Tensor, log_weights: Tensor
     return Moments(*(part[first] for part in parts))
 
 
-def _fused_on_cpu(y: Tensor, gain: Tensor, centres: Tensor, log_weights: Tensor | None) -> Moments:
+@functools.cache
+def _kernel_on_cpu(dtype: torch.dtype) -> _Kernel | None:
+    """The kernel of torch.nn.functional.scaled_dot_product_attention, which hides the log-sum.
+
+    Its name is private to torch. One small attention, whose result is known, tells whether this torch
+    has it in the form that we use: two batches of three queries and four keys, logits 0 and j log 2.
+    """
+    steps = torch.arange(4, dtype=dtype, device="cpu")
+    keys = steps[None, None, :, None].expand(1, 2, 4, 2).contiguous()
+    rows = torch.tensor([[0, 1, 0], [1, 1, 0]], dtype=dtype, device="cpu")
+    queries = rows[None, :, :, None].expand(1, 2, 3, 2) * (0.5 * math.log(2))
+    try:
+        kernel = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+        averages, log_sums = kernel(queries, keys, keys, scale=1.0)
+        fits = torch.allclose(averages[0, :, :, 0].float(), 1.5 + (34 / 15 - 1.5) * rows.float(), rtol=0.01)
+        fits = fits and torch.allclose(log_sums[0].exp().float(), 4 + 11 * rows.float(), rtol=0.05)
+    except (AttributeError, IndexError, RuntimeError, TypeError, ValueError):
+        return None
+    return kernel if fits else None
+
+
+def _fused_on_cpu(
+    kernel: _Kernel, y: Tensor, gain: Tensor, centres: Tensor, log_weights: Tensor | None
+) -> Moments:
     (n, dim), m = y.shape, len(centres)
     width = dim + 1 if log_weights is None else dim + 2
     result = Moments(y.new_empty(n, dim), y.new_empty(n), y.new_empty(n))
@@ -142,10 +170,7 @@ def _fused_on_cpu(y: Tensor, gain: Tensor, centres: Tensor, log_weights: Tensor 
             keys[0, :, :, dim + 1] = log_weights
         queries = y.new_ones(1, *block.shape, width)
         queries[0, :, :, :dim], queries[0, :, :, dim] = g[:, :, None] * local, g
-        # The same kernel as torch.nn.functional.scaled_dot_product_attention, which hides its log-sum.
-        averages, log_sums = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
-            queries, keys, keys, scale=1.0
-        )
+        averages, log_sums = kernel(queries, keys, keys, scale=1.0)
         mean, norm = averages[0, :, :, :dim], -2 * averages[0, :, :, dim]
         own = local.square().sum(2)
         result.shift[block] = mean - local
