@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import importlib.metadata
 import os
 import re
 import shutil
@@ -21,6 +20,7 @@ import yaml
 from nbformat import NotebookNode
 
 import chapters
+import environment
 import execution
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -32,8 +32,7 @@ def fingerprint(root: Path) -> str:
     for path in sorted((root / "src").rglob("*")):
         if path.is_file() and path.suffix not in (".pyc", ".so"):
             digest.update(_entry(root, path))
-    for name in sorted(f"{d.name}=={d.version}" for d in importlib.metadata.distributions()):
-        digest.update(name.encode() + b"\0")
+    digest.update("\0".join(environment.installed()).encode())
     digest.update(f"{os.environ.get('SCALE')} {os.environ.get('OMP_NUM_THREADS')}".encode())
     return digest.hexdigest()
 

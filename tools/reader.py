@@ -10,6 +10,7 @@ leave nothing behind.
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import json
 import os
 import shutil
@@ -17,9 +18,11 @@ import subprocess
 import sys
 import venv
 from pathlib import Path
+from typing import Any
 
 import chapters
 import execution
+from environment import settings_for_uv
 
 ROOT = Path(__file__).resolve().parents[1]
 KERNEL = "reader"
@@ -30,21 +33,26 @@ LAUNCH = (
 )
 
 
-def run(*command: str | Path) -> str:
+def run(*command: str | Path, **options: Any) -> str:
     """Output of a command that must succeed.
 
     Raises:
         RuntimeError: it failed; with what it said.
     """
-    done = subprocess.run([str(c) for c in command], capture_output=True, text=True, check=False)
+    words = [str(word) for word in command]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, **options)
     if done.returncode != 0:
-        raise RuntimeError(f"{' '.join(map(str, command))}:\n{done.stdout}{done.stderr}")
+        raise RuntimeError(f"{' '.join(words)}:\n{done.stdout}{done.stderr}")
     return done.stdout
 
 
-def pip(python: Path, command: str, *words: str | Path) -> None:
-    """Run our pip on the environment of another interpreter."""
-    run(sys.executable, "-m", "pip", "--python", python, command, "--quiet", *words)
+def install(python: Path, *requirements: str | Path) -> None:
+    """Install into the environment of an interpreter, under the pins of ours; by uv, or by pip without it."""
+    if importlib.util.find_spec("uv") is None:
+        run(sys.executable, "-m", "pip", "--python", python, "install", "--quiet", *requirements)
+    else:
+        uv = [sys.executable, "-m", "uv", "pip", "install", "--quiet", "--python"]
+        run(*uv, python, *requirements, env=settings_for_uv())
 
 
 def environment(home: Path) -> Path:
@@ -56,17 +64,18 @@ def environment(home: Path) -> Path:
     Returns:
         Its interpreter.
     """
-    pins = ROOT / "constraints.txt"
+    pins = Path(sys.prefix, "constraints.txt")
+    if not pins.exists():  # an environment that tools/environment.py did not make
+        pins = ROOT / "constraints.txt"
     needs = [pins.read_bytes(), (ROOT / "pyproject.toml").read_bytes(), sys.version.encode()]
     mark = hashlib.sha256(b"\0".join(needs)).hexdigest()
     python, stamp = home / "venv/bin/python", home / "made-from"
     if not stamp.exists() or stamp.read_text() != mark:
         shutil.rmtree(home, ignore_errors=True)
         venv.create(home / "venv", with_pip=True)
-        pip(python, "install", "--constraint", pins, "torch")  # first, so that nothing pulls another build
-        pip(python, "install", "--constraint", pins, wheel(home), "ipykernel")
+        install(python, "--constraint", pins, wheel(home), "ipykernel")
         stamp.write_text(mark)
-    pip(python, "uninstall", "--yes", "scoredrift")
+    run(python, "-m", "pip", "uninstall", "--quiet", "--yes", "scoredrift")
     return python
 
 
@@ -105,7 +114,7 @@ def main() -> int:
     """Run the committed notebooks as readers do; the exit status is pytest's, or 1 for leavings."""
     home = ROOT / "_build/reader"
     python = environment(home)
-    pip(python, "install", "--no-deps", wheel(home))
+    install(python, "--no-deps", wheel(home))
     variables = os.environ | kernel(home, python)
     command = [sys.executable, "-m", "pytest", f"--nbval-kernel-name={KERNEL}", "--dist=loadscope"]
     command += [f"--numprocesses={execution.cores()}", *(sys.argv[1:] or ["book"])]
