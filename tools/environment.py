@@ -25,9 +25,7 @@ from typing import NamedTuple
 
 # Up to here this file is read by older Pythons too, for the sake of this message.
 if sys.version_info < (3, 11):  # noqa: UP036
-    sys.exit(
-        f"scoredrift needs Python 3.11 or newer, this is {sys.version.split()[0]}; try: make PYTHON=python3.12"
-    )
+    sys.exit(f"scoredrift needs Python 3.11 or newer, not {sys.version[:6]}; try: make PYTHON=python3.12")
 
 ROOT = Path(__file__).resolve().parents[1]
 PINS = ROOT / "constraints.txt"
@@ -42,7 +40,6 @@ UV_VARIABLES = {
     "index-url": "UV_DEFAULT_INDEX",
     "extra-index-url": "UV_INDEX",
     "find-links": "UV_FIND_LINKS",
-    "constraint": "UV_CONSTRAINT",
     "cert": "SSL_CERT_FILE",
     "trusted-host": "UV_INSECURE_HOST",
     "proxy": "ALL_PROXY",
@@ -101,7 +98,7 @@ def _name(pin: str) -> str:
     return re.sub(r"[-_.]+", "-", pin.partition("==")[0].strip()).lower()
 
 
-def nearest(pinned: str, offered: list[str]) -> str | None:
+def nearest(pinned: str, releases: list[str]) -> str | None:
     """The release next to one that is not to be had; None if nothing is offered.
 
     It is of the same minor series, else of the same major one, else any; among those the first
@@ -113,9 +110,9 @@ def nearest(pinned: str, offered: list[str]) -> str | None:
     from packaging.version import Version
 
     pin = Version(pinned)
-    releases = sorted(v for v in map(Version, offered) if not v.is_prerelease)
+    final = sorted(v for v in map(Version, releases) if not v.is_prerelease)
     for digits in (2, 1, 0):
-        series = [v for v in releases if v.release[:digits] == pin.release[:digits]]
+        series = [v for v in final if v.release[:digits] == pin.release[:digits]]
         if series:
             return next((v for v in series if v > pin), series[-1]).public
     return None
@@ -157,14 +154,11 @@ def settings_for_uv() -> dict[str, str]:
     are set already, for uv itself, win. The values may hold passwords: they are never printed.
     """
     listed = _pip("config", "list", capture_output=True).stdout
-    lines = [
-        re.fullmatch(r"(global|install|:env:)\.([\w-]+)=('.*'|\".*\")", line) for line in listed.splitlines()
-    ]
-    rank = ("global", "install", ":env:")  # the later wins
     found = {}
-    for line in sorted((m for m in lines if m), key=lambda m: rank.index(m[1])):
-        separator = "," if line[2] == "find-links" else " "
-        found[line[2]] = separator.join(ast.literal_eval(line[3]).split())
+    for place in ("global", "install", ":env:"):  # the later wins
+        for option, value in re.findall(rf"^{place}\.([\w-]+)=(.+)$", listed, re.M):
+            separator = "," if option == "find-links" else " "
+            found[option] = separator.join(ast.literal_eval(value).split())
     ours = {variable: found[option] for option, variable in UV_VARIABLES.items() if option in found}
     return {"UV_INDEX_STRATEGY": "unsafe-best-match"} | ours | dict(os.environ)
 
@@ -186,15 +180,8 @@ def compiled(liked: str, *options: str, held: str = "", settings: dict[str, str]
         result.write_text(liked)
         constraints.write_text(held)
         command = [sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--no-header", "--no-annotate"]
-        command += [
-            "--python",
-            sys.executable,
-            "--constraint",
-            str(constraints),
-            "--output-file",
-            str(result),
-        ]
-        command += [*options, str(ROOT / "pyproject.toml")]
+        command += ["--python", sys.executable, "--constraint", str(constraints)]
+        command += ["--output-file", str(result), *options, str(ROOT / "pyproject.toml")]
         subprocess.run(command, check=True, env=settings, capture_output=True, text=True)
         lines = result.read_text().splitlines()
     return "\n".join(line for line in lines if not line.startswith(OF_CUDA_BUILDS)) + "\n"

@@ -13,7 +13,7 @@ from sphinx.util.docutils import SphinxDirective
 
 sys.path.append(str(Path(__file__).resolve().parents[2] / "tools"))
 
-import environment  # noqa: E402
+import environment
 
 
 class VersionsDirective(SphinxDirective):
@@ -26,16 +26,17 @@ class VersionsDirective(SphinxDirective):
         found = environment.versions(environment.installed())
         differences = environment.compared(wanted, found)
         checked = len(wanted.keys() & found.keys())
-        built_with = f"Python {platform.python_version()} on {platform.system()} {platform.machine()}"
-        torch_is = f"torch {torch.__version__}, which uses {torch.backends.cpu.get_cpu_capability()} of the processor"
-        machine = nodes.paragraph("", f"This copy was built with {built_with} and {torch_is}.")
+        machine = (
+            f"This copy was built with Python {platform.python_version()} on {platform.system()} "
+            f"{platform.machine()}, torch {torch.__version__}, and the processor instructions that torch "
+            f"calls {torch.backends.cpu.get_cpu_capability()}."
+        )
         if not differences:
-            return [
-                machine,
-                nodes.paragraph("", f"All {checked} pinned packages have their pinned versions."),
-            ]
-        text = f"Of {checked} pinned packages, {len(differences)} do not have their pinned versions:"
-        return [machine, nodes.paragraph("", text), _table(differences)]
+            texts = [machine, f"All {checked} pinned packages have their pinned versions."]
+        else:
+            texts = [machine, f"Of {checked} pinned packages, {len(differences)} have other versions:"]
+        table = [_table(differences)] if differences else []
+        return [*(nodes.paragraph("", text) for text in texts), *table]
 
 
 def _table(differences: list[environment.Difference]) -> nodes.table:
