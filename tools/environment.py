@@ -25,13 +25,11 @@ from typing import NamedTuple
 
 # Up to here this file is read by older Pythons too, for the sake of this message.
 if sys.version_info < (3, 11):  # noqa: UP036
-    sys.exit(
-        f"scoredrift needs Python 3.11 or newer, this is {sys.version.split()[0]}; try: make PYTHON=python3.12"
-    )
+    sys.exit(f"scoredrift needs Python 3.11 or newer, not {sys.version[:6]}; try: make PYTHON=python3.12")
 
 ROOT = Path(__file__).resolve().parents[1]
 PINS = ROOT / "constraints.txt"
-OLDEST = "3.11.0"
+OLDEST, USUAL = "3.11.0", "3.12.0"
 INSTALLED = ".[book,test,dev]"
 # KeOps comes as source. All other releases must have wheels, so that no compiler is needed.
 WITH_WHEELS = ("notebook", "book", "images", "cluster", "test", "dev")
@@ -42,7 +40,6 @@ UV_VARIABLES = {
     "index-url": "UV_DEFAULT_INDEX",
     "extra-index-url": "UV_INDEX",
     "find-links": "UV_FIND_LINKS",
-    "constraint": "UV_CONSTRAINT",
     "cert": "SSL_CERT_FILE",
     "trusted-host": "UV_INSECURE_HOST",
     "proxy": "ALL_PROXY",
@@ -80,7 +77,9 @@ def pins(text: str, python: str | None = None) -> dict[str, str]:
     from packaging.requirements import Requirement
     from packaging.utils import canonicalize_name
 
-    place = {} if python is None else {"python_full_version": python, "python_version": _series(python)}
+    place = (
+        {} if python is None else {"python_full_version": python, "python_version": python.rpartition(".")[0]}
+    )
     asked = [Requirement(line) for line in text.splitlines()]
     return {
         canonicalize_name(one.name): str(one.specifier).removeprefix("==")
@@ -89,22 +88,17 @@ def pins(text: str, python: str | None = None) -> dict[str, str]:
     }
 
 
-def _series(python: str) -> str:
-    return ".".join(python.split(".")[:2])
-
-
 def with_pins(text: str, changed: dict[str, str | None]) -> str:
     """A list of pins in which some are replaced by a version that holds everywhere, or dropped for None."""
-    kept = [line for line in text.splitlines() if not pins_of([line]) & set(changed)]
+    kept = [line for line in text.splitlines() if _name(line) not in changed]
     return "\n".join(kept + [f"{name}=={version}" for name, version in changed.items() if version]) + "\n"
 
 
-def pins_of(lines: list[str]) -> set[str]:
-    """Normalised names in a list of pins, whatever their markers say."""
-    return {re.sub(r"[-_.]+", "-", line.partition("==")[0].strip()).lower() for line in lines}
+def _name(pin: str) -> str:
+    return re.sub(r"[-_.]+", "-", pin.partition("==")[0].strip()).lower()
 
 
-def nearest(pinned: str, offered: list[str]) -> str | None:
+def nearest(pinned: str, releases: list[str]) -> str | None:
     """The release next to one that is not to be had; None if nothing is offered.
 
     It is of the same minor series, else of the same major one, else any; among those the first
@@ -116,9 +110,9 @@ def nearest(pinned: str, offered: list[str]) -> str | None:
     from packaging.version import Version
 
     pin = Version(pinned)
-    releases = sorted(v for v in map(Version, offered) if not v.is_prerelease)
+    final = sorted(v for v in map(Version, releases) if not v.is_prerelease)
     for digits in (2, 1, 0):
-        series = [v for v in releases if v.release[:digits] == pin.release[:digits]]
+        series = [v for v in final if v.release[:digits] == pin.release[:digits]]
         if series:
             return next((v for v in series if v > pin), series[-1]).public
     return None
@@ -132,6 +126,11 @@ def installed() -> list[str]:
 
     found = metadata.distributions()
     return sorted({f"{canonicalize_name(one.name)}=={one.version}" for one in found})
+
+
+def versions(exact: list[str]) -> dict[str, str]:
+    """Name to version, of a list of ``name==version``."""
+    return {name: version for name, _, version in (one.partition("==") for one in exact)}
 
 
 def compared(wanted: dict[str, str], found: dict[str, str]) -> list[Difference]:
@@ -155,40 +154,35 @@ def settings_for_uv() -> dict[str, str]:
     are set already, for uv itself, win. The values may hold passwords: they are never printed.
     """
     listed = _pip("config", "list", capture_output=True).stdout
-    lines = [
-        re.fullmatch(r"(global|install|:env:)\.([\w-]+)=('.*'|\".*\")", line) for line in listed.splitlines()
-    ]
-    rank = ("global", "install", ":env:")  # the later wins
     found = {}
-    for line in sorted((m for m in lines if m), key=lambda m: rank.index(m[1])):
-        separator = "," if line[2] == "find-links" else " "
-        found[line[2]] = separator.join(ast.literal_eval(line[3]).split())
+    for place in ("global", "install", ":env:"):  # the later wins
+        for option, value in re.findall(rf"^{place}\.([\w-]+)=(.+)$", listed, re.M):
+            separator = "," if option == "find-links" else " "
+            found[option] = separator.join(ast.literal_eval(value).split())
     ours = {variable: found[option] for option, variable in UV_VARIABLES.items() if option in found}
     return {"UV_INDEX_STRATEGY": "unsafe-best-match"} | ours | dict(os.environ)
 
 
-def compiled(text: str, *options: str | Path, settings: dict[str, str] | None = None) -> str:
-    """All that pyproject.toml needs, as pins, by uv; those given stay wherever they can.
+def compiled(liked: str, *options: str, held: str = "", settings: dict[str, str] | None = None) -> str:
+    """All that pyproject.toml needs, as pins, by uv.
+
+    Args:
+        liked: pins that stay wherever they can.
+        options: more options of ``uv pip compile``.
+        held: pins that stay.
+        settings: the environment of uv; None for this one.
 
     Raises:
-        subprocess.CalledProcessError: uv failed, and has said why.
+        subprocess.CalledProcessError: uv failed; its ``stderr`` says why.
     """
     with tempfile.TemporaryDirectory() as folder:
-        result = Path(folder, "constraints.txt")
-        result.write_text(text)
-        quietly = ("--quiet", "--no-header", "--no-annotate", "--output-file", result)
-        command = [
-            sys.executable,
-            "-m",
-            "uv",
-            "pip",
-            "compile",
-            "--python",
-            sys.executable,
-            *quietly,
-            *options,
-        ]
-        subprocess.run([*command, ROOT / "pyproject.toml"], check=True, env=settings)
+        result, constraints = Path(folder, "pins.txt"), Path(folder, "held.txt")
+        result.write_text(liked)
+        constraints.write_text(held)
+        command = [sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--no-header", "--no-annotate"]
+        command += ["--python", sys.executable, "--constraint", str(constraints)]
+        command += ["--output-file", str(result), *options, str(ROOT / "pyproject.toml")]
+        subprocess.run(command, check=True, env=settings, capture_output=True, text=True)
         lines = result.read_text().splitlines()
     return "\n".join(line for line in lines if not line.startswith(OF_CUDA_BUILDS)) + "\n"
 
@@ -196,36 +190,43 @@ def compiled(text: str, *options: str | Path, settings: dict[str, str] | None = 
 def fitting(text: str, python: str | None = None) -> tuple[str, list[Difference]]:
     """Pins that can be had, by uv; those that cannot are named and replaced by the nearest release.
 
+    A release that is not to be had may be the only one that others allow, so these may move too.
+
     Args:
         text: pins.
-        python: full version of another Python to look for; None for this one.
+        python: full version of the Python; None for this one.
 
     Returns:
-        The pins that can be had, without markers, and how they differ from those given.
+        Pins without markers, and how they differ from those given.
 
     Raises:
-        subprocess.CalledProcessError: uv failed, and has said why.
+        subprocess.CalledProcessError: uv failed; its ``stderr`` says why.
     """
-    settings = settings_for_uv()
     options = ["--all-extras", *([] if python is None else ["--python-version", python])]
-    wanted = pins(text, python)
-    chosen = compiled(text, *options, settings=settings)
-    changed: dict[str, str | None] = {}
-    for name, pinned, taken in compared(wanted, pins(chosen, python)):
-        releases = offered(name, python)
-        if pinned not in [release.partition("+")[0] for release in releases]:
-            changed[name] = nearest(pinned, releases) or taken
-            _name_the_missing(name, pinned, changed[name])
-    if changed:
-        chosen = compiled(with_pins(text, changed), *options, settings=settings)
-    return chosen, compared(wanted, pins(chosen, python))
+    settings, wanted = settings_for_uv(), pins(text, python)
+
+    def all_of(held: str) -> str | None:
+        try:
+            return compiled("", *options, held=held, settings=settings)
+        except subprocess.CalledProcessError:
+            return None
+
+    chosen = all_of(text)
+    if chosen is None:
+        free = compiled(text, *options, settings=settings)
+        changed: dict[str, str | None] = {}
+        for name, pinned, taken in compared(wanted, versions(free.splitlines())):
+            releases = offered(name, python)
+            if pinned not in [release.partition("+")[0] for release in releases]:
+                changed[name] = nearest(pinned, releases) or taken
+                _name_the_missing(name, pinned, changed[name])
+        mended = with_pins(text, changed)
+        chosen = all_of(mended) or compiled(mended, *options, settings=settings)
+    return chosen, compared(wanted, versions(chosen.splitlines()))
 
 
 def fitting_by_pip(text: str) -> str:
-    """Pins that pip can install; those that it cannot are named, and replaced or dropped.
-
-    pip names one missing release at a time, and older ones download what they look at.
-    """
+    """Pins that pip can install, one missing release after the other; older pips download what they look at."""
     changed: dict[str, str | None] = {}
     while True:
         with tempfile.TemporaryDirectory() as folder:
@@ -235,15 +236,13 @@ def fitting_by_pip(text: str) -> str:
         missing = re.search(r"No matching distribution found for ([\w.-]+)==(\S+)", done.stderr)
         if missing is None:
             return with_pins(text, changed)
-        (name,) = pins_of([missing[1]])
+        name = _name(missing[1])
         changed[name] = None if name in changed else nearest(missing[2], offered(name))
         _name_the_missing(name, missing[2], changed[name])
 
 
-def _name_the_missing(name: str, pinned: str, instead: str | None) -> None:
-    say(
-        f"{name}=={pinned} is not to be had for Python {platform.python_version()}: {instead or 'any'} instead"
-    )
+def _name_the_missing(name: str, pinned: str, other: str | None) -> None:
+    say(f"{name}=={pinned} is not to be had for this Python; nearest release: {other or 'unknown'}")
 
 
 def _pip(*arguments: str | Path, capture_output: bool = False) -> subprocess.CompletedProcess[str]:
@@ -269,6 +268,8 @@ def install() -> int:
     for tools in (["--constraint", PINS, "uv", "packaging"], ["uv", "packaging"], ["packaging"]):
         if _pip(*once, *tools).returncode == 0:
             break
+    else:
+        return 1  # pip has said why
     text, chosen = PINS.read_text(), Path(sys.prefix, "constraints.txt")
     status = _install_by_uv(text, chosen)
     if status != 0:
@@ -276,7 +277,7 @@ def install() -> int:
         chosen.write_text(fitting_by_pip(text))
         status = _pip("install", "--quiet", "--constraint", chosen, "--editable", INSTALLED).returncode
     if status == 0:
-        _report(compared(pins(text), pins("\n".join(installed()))))
+        _report(compared(pins(text), versions(installed())))
     return status
 
 
@@ -286,6 +287,7 @@ def _install_by_uv(text: str, chosen: Path) -> int:
     try:
         chosen.write_text(fitting(text)[0])
     except subprocess.CalledProcessError as failed:
+        say(f"uv cannot find what is needed: {failed.stderr.strip()}")
         return failed.returncode
     quiet = [] if sys.stderr.isatty() else ["--quiet"]
     command = [sys.executable, "-m", "uv", "pip", "install", "--python", sys.executable, *quiet]
@@ -303,19 +305,20 @@ def _report(differences: list[Difference]) -> None:
 
 
 def lock() -> int:
-    """Renew constraints.txt: complete it, keep what it holds for this Python; return the exit status."""
+    """Renew constraints.txt: complete it, and keep the pins that can stay; return the exit status.
+
+    Of a package with several pins the one for most Pythons is kept, and the others are found anew.
+    """
     text = PINS.read_text()
     names = [line.partition("==")[0] for line in text.splitlines()]
     forked = {name for name in names if names.count(name) > 1}
-    here = {name: version for name, version in pins(text).items() if name in forked}
-    kept = with_pins(text, dict.fromkeys(forked) | here)
+    usual = {name: version for name, version in pins(text, USUAL).items() if name in forked}
+    kept = with_pins(text, dict.fromkeys(forked) | usual)
     universal = ("--universal", "--python-version", OLDEST)
     some = [option for extra in WITH_WHEELS for option in ("--extra", extra)]
-    with tempfile.TemporaryDirectory() as folder:
-        wheels = Path(folder, "wheels.txt")
-        wheels.write_text(compiled(kept, *universal, *some, "--only-binary", ":all:"))
-        full = compiled(kept, *universal, "--no-config", "--all-extras", "--constraint", wheels)
-    PINS.write_text(full)
+    wheels = compiled(kept, *universal, *some, "--only-binary", ":all:")
+    # The required environments of pyproject.toml are about wheels: the rest does without them.
+    PINS.write_text(compiled(kept, *universal, "--no-config", "--all-extras", held=wheels))
     return 0
 
 
@@ -331,7 +334,11 @@ def main() -> int:
     options = parser.parse_args()
     if options.task == "setup":
         return setup(options.folder)
-    return install() if options.task == "install" else lock()
+    try:
+        return install() if options.task == "install" else lock()
+    except subprocess.CalledProcessError as failed:
+        say(failed.stderr)
+        return failed.returncode
 
 
 if __name__ == "__main__":
