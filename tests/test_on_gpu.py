@@ -67,26 +67,36 @@ def test_a_step_that_fails_or_hangs_loses_neither_its_own_nor_the_others_results
     assert "failed: fails, hangs" in log
 
 
+def printed(out, name):
+    """First word that a step printed."""
+    return next(x for x in (out / "log.txt").read_text().splitlines() if f"{name} | " in x).split()[-1]
+
+
+def is_gone(pid):
+    stat = Path("/proc") / pid / "stat"
+    return not stat.exists() or stat.read_text().split()[2] == "Z"
+
+
 def test_partial_is_no_failure(tmp_path):
     assert Run(tmp_path, 5, about()).all([step(tmp_path, "partial", "sys.exit(75)")])
 
 
 def test_the_whole_ends_in_time_and_says_what_was_not_begun(tmp_path):
     began = time.monotonic()
-    stubborn = "signal.signal(signal.SIGTERM, signal.SIG_IGN); print('here', flush=True); time.sleep(99)"
+    stubborn = "signal.signal(signal.SIGTERM, signal.SIG_IGN); import os; print(os.getpid(), flush=True); "
+    stubborn += "time.sleep(30)"
     steps = [step(tmp_path, "hangs", stubborn), step(tmp_path, "late", "file.write_text('all')")]
     assert not Run(tmp_path, 2, about()).all(steps)
     assert time.monotonic() - began < 2.5
     assert statuses(tmp_path) == {"hangs": "out of time", "late": "no time"}
+    assert is_gone(printed(tmp_path, "hangs"))
 
 
 def test_what_a_stopped_step_had_started_is_stopped_with_it(tmp_path):
     child = "import os, time; print(os.getpid(), flush=True); time.sleep(99)"
     code = f"subprocess.Popen([sys.executable, '-S', '-c', {child!r}]).wait()"
     Run(tmp_path, 2, about()).all([step(tmp_path, "parent", code)])
-    line = next(x for x in (tmp_path / "log.txt").read_text().splitlines() if "parent | " in x)
-    stat = Path("/proc") / line.split()[-1] / "stat"
-    assert not stat.exists() or stat.read_text().split()[2] == "Z"
+    assert is_gone(printed(tmp_path, "parent"))
 
 
 def test_a_step_is_told_when_to_stop_before_it_is_stopped(tmp_path):
@@ -155,8 +165,9 @@ def test_the_folder_stays_small_and_without_drafts(tmp_path):
     large = step(tmp_path, "large", "file.write_bytes(bytes(16_000_000))")
     assert not Run(tmp_path, 9, about()).all([large])
     assert statuses(tmp_path)["large"] == "done"
-    many = "[(out / str(i)).touch() for i in range(9)]; file.unlink(missing_ok=True)"
-    assert not Run(tmp_path, 9, about()).all([step(tmp_path, "large", many)])
+    (tmp_path / "large.json").unlink()
+    many = step(tmp_path, "many", "[(out / str(i)).touch() for i in range(9)]")
+    assert not Run(tmp_path, 9, about()).all([many])
 
 
 def test_the_summary_says_where_everything_comes_from(tmp_path):
@@ -222,6 +233,7 @@ def test_a_run_of_tests_in_which_all_were_skipped_is_a_failure(tmp_path):
     recorder.pytest_runtest_logreport(outcome("b", when="setup", outcome="passed", passed=True))
     recorder.pytest_runtest_logreport(outcome("b", outcome="passed", passed=True))
     assert recorder.finish(0)
+    assert not recorder.finish(3)
     assert recorder.report["passed"] == 1
     recorder.pytest_collectreport(outcome("c", outcome="failed", longrepr="E" * 9999))
     assert not recorder.finish(0)
