@@ -8,6 +8,8 @@ import nbformat
 import pytest
 
 import chapters
+import execution
+from agreement import Rule
 
 ROOT = Path(__file__).resolve().parents[1]
 BOOK = chapters.Book(ROOT)
@@ -82,6 +84,16 @@ def test_printed_tables_fit_the_page(page: Path) -> None:
     outputs = [o for c in notebook.cells if c.cell_type == "code" for o in c.outputs]
     lines = [line for o in outputs if o.output_type == "stream" for line in o.text.splitlines()]
     assert [line for line in lines if len(line) > 88] == []
+    assert [line for line in lines if re.search(r"± [\d.]+\.\d+\.\d", line)] == [], "columns run together"
+
+
+@pytest.mark.parametrize("page", CHAPTERS, ids=str)
+def test_seeds_of_a_chapter_can_be_moved(page: Path) -> None:
+    code = "\n".join(c.source for c in code_cells(page))
+    (seed,) = re.findall(r"^SEED, SCALE = current_seed\((\d+)\), current_scale\(\)$", code, re.M)
+    assert int(seed) < 10_000  # less than what one offset adds
+    for given in re.findall(r"manual_seed\((.*?)\)|\bseed=([^,)\n]+)", code):
+        assert re.match(r"SEED|seed\b|None|origin", given[0] or given[1]), given
 
 
 @pytest.mark.parametrize("page", PAGES, ids=str)
@@ -107,3 +119,18 @@ def test_numbers_in_the_text_come_from_cells() -> None:
         notebook = nbformat.reads(committed(page), as_version=4)
         quoted = chapters.quoted_numbers([c for c in notebook.cells if c.cell_type == "code"])
         assert set(re.findall(r"\{glue:text\}`([\w-]+)`", text)) == set(quoted), page
+
+
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_the_built_book_agrees_with_the_committed_notebook(page: Path) -> None:
+    cached = execution.kept(BOOK, page)
+    if cached is None:
+        pytest.skip("needs the executed book: run `make book`")
+    notebook = nbformat.reads(committed(page), as_version=4)
+    same = notebook.metadata[chapters.MACHINE] == cached.metadata[chapters.MACHINE]
+    ours = [c for c in notebook.cells if c.cell_type == "code"][1:]  # the first installs
+    built = [c for c in cached.cells if c.cell_type == "code"]
+    assert len(ours) == len(built)
+    for place, (old, new) in enumerate(zip(ours, built, strict=True), start=2):
+        rule = Rule.of_cell(same, old.metadata.get("tags", []))
+        assert rule.outputs(old.outputs, new.outputs) == [], f"cell {place}"

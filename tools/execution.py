@@ -98,6 +98,17 @@ def _cached(cache: JupyterCacheBase, notebook: NotebookNode) -> NotebookNode | N
     return found
 
 
+def _cache(book: Book) -> JupyterCacheBase:
+    folder = book.root / "_build/.jupyter_cache"
+    folder.mkdir(parents=True, exist_ok=True)
+    return get_cache(str(folder))
+
+
+def kept(book: Book, page: Path) -> NotebookNode | None:
+    """A page with the outputs that were last computed for its code, or None if it was not executed."""
+    return _cached(_cache(book), book.read(page))
+
+
 def executed(book: Book, pages: Iterable[Path]) -> dict[Path, NotebookNode]:
     """Pages with their outputs: from the cache where it has them, else executed now.
 
@@ -111,9 +122,7 @@ def executed(book: Book, pages: Iterable[Path]) -> dict[Path, NotebookNode]:
     Raises:
         ExecutionError: some page could not be executed; what the others computed is kept.
     """
-    folder = book.root / "_build/.jupyter_cache"
-    folder.mkdir(parents=True, exist_ok=True)
-    cache = get_cache(str(folder))
+    cache = _cache(book)
     found = {page: _cached(cache, book.read(page)) for page in pages}
     missing = [page for page, notebook in found.items() if notebook is None]
     missing.sort(key=lambda page: (book.root / page).stat().st_size, reverse=True)  # the longest first
