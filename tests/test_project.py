@@ -10,6 +10,7 @@ import yaml
 
 import book
 import chapters
+import environment
 import scoredrift
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -29,11 +30,20 @@ def test_environment_declares_nothing_of_its_own() -> None:
     assert {"book", "test", "dev"} <= set(PROJECT["optional-dependencies"])
 
 
-def test_every_declared_dependency_is_pinned() -> None:
-    pins = (ROOT / "constraints.txt").read_text().splitlines()
-    assert all(re.fullmatch(r"[\w.-]+==[\w.]+", pin) for pin in pins), "one plain pin a line, no build tags"
+@pytest.mark.parametrize("python", ["3.11.0", "3.11.7", "3.12.0", "3.13.0", "3.14.0", "3.15.0"])
+def test_every_declared_dependency_is_pinned_for_every_python(python: str) -> None:
     declared = names(PROJECT["dependencies"]).union(*map(names, PROJECT["optional-dependencies"].values()))
-    assert declared <= names(pins)
+    assert declared <= environment.pins(environment.PINS.read_text(), python).keys()
+
+
+def test_pins_are_plain() -> None:
+    lines = environment.PINS.read_text().splitlines()
+    pin = r"[a-z0-9-]+==[\w.]+( ; [^;#]+)?"
+    assert all(re.fullmatch(pin, line) for line in lines), (
+        "one pin a line, no build tags, hashes or addresses"
+    )
+    assert not [line for line in lines if line.startswith(environment.OF_CUDA_BUILDS)]
+    assert PROJECT["requires-python"] == ">=" + environment.OLDEST.removesuffix(".0")
 
 
 def test_address_follows_from_the_configuration() -> None:

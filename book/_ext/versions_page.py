@@ -41,7 +41,7 @@ class VersionsDirective(SphinxDirective):
 
 def _table(differences: list[environment.Difference]) -> nodes.table:
     table, group, body = nodes.table(), nodes.tgroup(cols=3), nodes.tbody()
-    group += [nodes.colspec(colwidth=1) for _ in range(3)]
+    group += [nodes.colspec(colwidth=30) for _ in range(3)]
     group += nodes.thead("", _row("package", "pinned", "installed"))
     body += [_row(*difference) for difference in differences]
     group += body
