@@ -8,6 +8,7 @@ its verdict is not the committed one. Five offsets take about five times as long
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from pathlib import Path
 
@@ -40,15 +41,21 @@ def failures(kept: NotebookNode, done: execution.Run) -> list[str]:
     for place, cell in enumerate(cells, start=2):  # cell 1 of a notebook installs the package
         for output in cell.outputs:
             if output.output_type == "error":
-                line = next(
-                    (x for x in cell.source.splitlines() if "assert" in x), cell.source.splitlines()[0]
+                found.append(
+                    f"cell {place}: {output.ename} {output.evalue[:60]} at {_line(output.traceback)!r}"
                 )
-                found.append(f"cell {place}: {output.ename} {output.evalue[:60]} near {line.strip()!r}")
     now = verdicts(done.notebook)
     for name, verdict in verdicts(kept).items():
         if name in now and now[name] != verdict:
             found.append(f"{name}: {verdict} became {now[name]}")
     return found
+
+
+def _line(traceback: list[str]) -> str:
+    """The line of a cell at which its traceback points."""
+    plain = re.sub(r"\x1b\[[\d;]*m", "", "\n".join(traceback))
+    pointed = re.findall(r"^-+> *\d+ (.*)$", plain, re.M)
+    return pointed[0].strip() if pointed else "?"
 
 
 def main() -> int:
