@@ -114,6 +114,43 @@ def test_checks_of_the_ledger_agree_by_verdict_and_number():
     assert "appeared" in NUMBERS.outputs([], kept)[0]
 
 
+def shown(kind: str = "display_data", name: str | None = None, **data: str) -> nbformat.NotebookNode:
+    """Output of a cell, with forms given as text_plain=…"""
+    metadata = {} if name is None else {"scrapbook": {"name": name}}
+    forms = {form.replace("_", "/"): text for form, text in data.items()}
+    return nbformat.v4.new_output(kind, forms, metadata=metadata)
+
+
+@pytest.mark.parametrize("rule", [LETTER, NUMBERS], ids=["letter", "numbers"])
+@pytest.mark.parametrize(
+    ("kept", "new"),
+    [
+        (shown(text_plain="1"), shown("execute_result", text_plain="1")),
+        (shown(text_plain="1"), shown(text_plain="1", text_html="1")),
+        (shown(text_plain="1", name="a"), shown(text_plain="1", name="b")),
+        (shown(text_plain="1", image_png="A"), shown(text_plain="1")),
+    ],
+    ids=["kind", "another form", "name", "no picture"],
+)
+def test_kinds_of_output_are_compared_to_the_letter(rule, kept, new):
+    assert "became" in rule.outputs([kept], [new])[0]
+    assert rule.outputs([kept], [kept]) == []
+
+
+def test_of_pictures_only_the_presence_is_compared():
+    assert LETTER.outputs([shown(image_png="AAAA")], [shown(image_png="BBBB")]) == []
+
+
+def test_a_warning_that_appears_is_a_difference():
+    warned = nbformat.v4.new_output("stream", name="stderr", text="careful\n")
+    assert "stderr" in NUMBERS.outputs([], [warned])[0]
+
+
+def test_to_the_letter_a_number_within_its_error_is_named_with_its_distance():
+    (said,) = LETTER.lines("x = 1.48 ± 0.10", "x = 1.20 ± 0.10")
+    assert "2.0 combined standard errors apart, none is allowed" in said
+
+
 @dataclass(frozen=True)
 class Planted:
     """A cell, the output that is committed for it, and what should be said of the difference."""

@@ -2,6 +2,7 @@
 
 import json
 import re
+import warnings
 from pathlib import Path
 
 import nbformat
@@ -76,6 +77,14 @@ def test_a_chapter_checks_something(page: Path) -> None:
     code = "\n".join(c.source for c in code_cells(page))
     assert "assert " in code
     assert re.search(r"ledger\.(at_most|at_least|equal|measured)\(", code)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_code_compiles_without_a_warning(page: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # newer Pythons print what older ones pass over in silence
+        for cell in code_cells(page):
+            compile(cell.source, f"{page}: {cell.source[:40]}", "exec")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=str)

@@ -23,11 +23,12 @@ from typing import Any
 
 SIGMAS, ERRORS_APART = 5.0, 2.0
 RECORD = "application/papermill.record/text/plain"  # a number handed to the prose
-_PLAIN = r"[-+−]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?"
+_SIZE = r"\d+(?:\.\d+)?(?:[eE][-+]?\d+)?"
+_PLAIN = rf"[-+−]?{_SIZE}"
 _EDGE_BEFORE, _EDGE_AFTER = r"(?<![\w.^])", r"(?!\.?\w)"
 _NUMBER = re.compile(
-    rf"\((?P<a>{_PLAIN}) ± (?P<s>{_PLAIN})\)e(?P<power>[-+]?\d+){_EDGE_AFTER}"
-    rf"|{_EDGE_BEFORE}(?P<value>{_PLAIN})(?: ± (?P<error>{_PLAIN}))?{_EDGE_AFTER}"
+    rf"\((?P<a>{_PLAIN}) ± (?P<s>{_SIZE})\)e(?P<power>[-+]?\d+){_EDGE_AFTER}"
+    rf"|{_EDGE_BEFORE}(?P<value>{_PLAIN})(?: ± (?P<error>{_SIZE}))?{_EDGE_AFTER}"
 )
 _TAG = re.compile(r"within-(\d+)-percent")
 
@@ -68,7 +69,7 @@ def _number(found: re.Match[str]) -> Number:
         found[0],
         float(f"{digits}e{scale}"),
         float(f"1e{scale - places}"),
-        None if error is None else abs(float(f"{float(error.replace('−', '-'))!r}") * 10.0**power),
+        None if error is None else float(error) * 10.0**power,
     )
 
 
