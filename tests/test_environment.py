@@ -177,7 +177,7 @@ def test_without_uv_pip_installs_and_says_so(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(sys, "prefix", str(tmp_path))
     assert environment.install() == 0
     assert "WITHOUT UV" in capsys.readouterr().err
-    assert pins((tmp_path / "constraints.txt").read_text()) == pins(LOCK)
+    assert pins((tmp_path / "constraints.txt").read_text()) == pins(PINNED)
 
 
 def test_what_was_taken_instead_is_said_last(capsys):
