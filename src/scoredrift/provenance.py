@@ -11,7 +11,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np  # noqa: F401  (loads its linear algebra, which threadpool_info then sees)
+import numpy as np  # loads its linear algebra, which threadpool_info then sees
+import scipy
 import torch
 from threadpoolctl import threadpool_info
 
@@ -105,7 +106,9 @@ def machine() -> dict[str, Any]:
         "capability": torch.backends.cpu.get_cpu_capability(),
         "processor": device_name("cpu"),
         "threads": torch.get_num_threads(),
-        **{name: importlib.metadata.version(name) for name in ("numpy", "scipy", "torch")},
+        "numpy": np.__version__,
+        "scipy": scipy.__version__,
+        "torch": torch.__version__,  # with its build, which the metadata of a package may lack
     }
 
 
