@@ -35,3 +35,18 @@ def test_files_that_a_notebook_leaves_are_named(tmp_path: Path) -> None:
 def test_a_command_that_fails_says_what_it_said() -> None:
     with pytest.raises(RuntimeError, match=r"planted"):
         reader.run(sys.executable, "-c", "raise SystemExit('planted')")
+
+
+def test_pip_installs_where_uv_fails(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    commands: list[tuple] = []
+
+    def run(*command, **options) -> str:
+        commands.append(command)
+        if "uv" in command:
+            raise RuntimeError("no index answers")
+        return ""
+
+    monkeypatch.setattr(reader, "run", run)
+    reader.install(Path("there/python"), "six")
+    assert commands[-1] == (Path("there/python"), "-m", "pip", "install", "--quiet", "six")
+    assert "no index answers" in capsys.readouterr().err

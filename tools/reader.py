@@ -47,12 +47,16 @@ def run(*command: str | Path, **options: Any) -> str:
 
 
 def install(python: Path, *requirements: str | Path) -> None:
-    """Install into the environment of an interpreter, under the pins of ours; by uv, or by pip without it."""
-    if importlib.util.find_spec("uv") is None:
-        run(sys.executable, "-m", "pip", "--python", python, "install", "--quiet", *requirements)
-    else:
+    """Install into the environment of an interpreter; by uv, or by pip where uv is missing or fails."""
+    if importlib.util.find_spec("uv") is not None:
         uv = [sys.executable, "-m", "uv", "pip", "install", "--quiet", "--python"]
-        run(*uv, python, *requirements, env=settings_for_uv())
+        try:
+            run(*uv, python, *requirements, env=settings_for_uv())
+        except RuntimeError as failed:
+            print(f"uv failed, pip installs:\n{failed}", file=sys.stderr)
+        else:
+            return
+    run(python, "-m", "pip", "install", "--quiet", *requirements)
 
 
 def environment(home: Path) -> Path:
