@@ -47,10 +47,11 @@ gpu:  ## all that needs a GPU, in ten minutes, into results/gpu (OUT=, MINUTES=)
 	if [ "$(origin PYTHON)" = file ] && $(BIN)/python -c '$(WANTED)' 2>/dev/null; then python=$(BIN)/python; fi; \
 	exec "$$python" benchmarks/on_gpu.py --out "$(OUT)" --minutes $(MINUTES) $(if $(REHEARSE),--rehearse)
 
-lint: $(READY)  ## style and types
+lint: $(READY)  ## style, types and the plan of the house
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
 
 format: $(READY)  ## put the code in form
 	$(BIN)/ruff format .

@@ -16,14 +16,14 @@ from torch import Tensor
 
 from scoredrift import (
     Blend,
-    FlowScore,
+    Flow,
     KernelDensity,
     KernelFit,
     OrnsteinUhlenbeck,
-    ScoreError,
+    ScoreDifference,
     mixture_of_five,
 )
-from scoredrift.girsanov import ideal_energy, learned_energy
+from scoredrift.paths import ideal_energy, learned_energy
 from scoredrift.process import scale, variance
 
 N, H, T0 = 20_000, 0.6, 0.02
@@ -157,7 +157,7 @@ def test_energies_to_one_per_cent(benchmark, h: float) -> None:
     before = KernelFit(h, ou)(data.sample(n, generator=GENERATOR), generator=GENERATOR)
     trained_on = Blend((0.5, 0.5), (data, before))
     model = KernelDensity(trained_on.sample(n, generator=GENERATOR), h)
-    error = ScoreError(FlowScore(model, ou), FlowScore(trained_on, ou))
+    error = ScoreDifference(Flow(model, ou), Flow(trained_on, ou))
     draws = {0.6: 16_000, 0.1: 120_000}[h]
 
     def both() -> tuple:

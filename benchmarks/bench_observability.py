@@ -11,21 +11,14 @@ from __future__ import annotations
 import pytest
 import torch
 
-from scoredrift import (
-    FlowScore,
-    InjectedError,
-    LinearField,
-    OrnsteinUhlenbeck,
-    ScoreError,
-    mixture_of_five,
-)
+from scoredrift import Flow, InjectedField, LinearField, OrnsteinUhlenbeck, ScoreDifference, mixture_of_five
 from scoredrift.observability import by_pairs, by_regression, by_trajectories
 
 OU, DATA = OrnsteinUhlenbeck(), mixture_of_five()
-EXACT = FlowScore(DATA, OU)
+EXACT = Flow(DATA, OU)
 ERRORS = {
-    "stretch": InjectedError(LinearField(0.1 * torch.eye(10, dtype=torch.float64)), EXACT),
-    "kernel density": ScoreError(FlowScore(DATA.blur(0.3), OU), EXACT),
+    "stretch": InjectedField(LinearField(0.1 * torch.eye(10, dtype=torch.float64)), EXACT),
+    "kernel density": ScoreDifference(Flow(DATA.blur(0.3), OU), EXACT),
 }
 each_error = pytest.mark.parametrize("name", list(ERRORS))
 

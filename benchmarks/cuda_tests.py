@@ -19,8 +19,7 @@ from typing import Any
 import pytest
 import torch
 
-from scoredrift import storage
-from scoredrift.provenance import provenance
+from scoredrift.runs import provenance, save_json
 
 FILE = "cuda-tests.json"
 TESTS = Path(__file__).resolve().parents[1] / "tests"
@@ -37,7 +36,7 @@ class Recorder:
 
     def write(self) -> None:
         self.report["provenance"]["seconds"] = round(time.perf_counter() - self.began, 1)
-        storage.save_json(self.path, self.report)
+        save_json(self.path, self.report)
 
     def add(self, name: str, outcome: str, reason: str, seconds: float = 0.0) -> None:
         self.report[outcome] += 1
@@ -76,10 +75,10 @@ def main() -> int:
     report: dict[str, Any] = {}
     if arguments.rehearse:
         os.environ["TRITON_INTERPRET"] = "1"  # read when Triton is imported
-        words += [str(TESTS / "test_kde_triton.py"), "-k", "one_query or no_multiples"]
+        words += [str(TESTS / "attention" / "test_triton.py"), "-k", "one_query or no_multiples"]
         report["rehearsal"] = True
     else:
-        files = [path for path in sorted(TESTS.glob("test_*.py")) if "needs_cuda" in path.read_text("utf-8")]
+        files = [path for path in sorted(TESTS.rglob("test_*.py")) if "needs_cuda" in path.read_text("utf-8")]
         words += [*map(str, files), "-m", "cuda"]
         if importlib.util.find_spec("xdist"):
             # Compiling takes longer than running, and can be done side by side.

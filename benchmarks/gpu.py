@@ -26,10 +26,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from scoredrift import EulerMaruyama, FlowScore, KernelDensity, OrnsteinUhlenbeck, mixture_of_five, storage
+from scoredrift import EulerMaruyama, Flow, KernelDensity, OrnsteinUhlenbeck, mixture_of_five
 from scoredrift.attention import local_blocks
 from scoredrift.process import scale, variance
-from scoredrift.provenance import provenance
+from scoredrift.runs import provenance, save_json
 
 FILE = "benchmark-cuda.json"
 H, T0, DIM = 0.6, 0.02, 10
@@ -108,7 +108,7 @@ def main_rows(setting: Setting) -> Iterator[Row]:
 
     device, x, model = setting.device, setting.x, setting.model
     exact = KernelDensity(setting.centres.double(), H).at(x[:1000].double(), T0).score
-    score, step = FlowScore(model, OrnsteinUhlenbeck()), EulerMaruyama()
+    score, step = Flow(model, OrnsteinUhlenbeck()), EulerMaruyama()
     noise = torch.randn(x.shape, generator=setting.generator, device=device)
     routes = setting.routes()
 
@@ -138,7 +138,7 @@ def main_rows(setting: Setting) -> Iterator[Row]:
 
 def plans() -> list[Any]:
     """The usual plan of the kernel, and others; those that take long to compile come last."""
-    from scoredrift.kde_triton import Plan
+    from scoredrift.attention.triton import Plan
 
     found = [Plan.usual(DIM)]
     found += [Plan(rows=64, columns=64, stages=2, precision=p) for p in ("tf32x3", "ieee")]
@@ -148,16 +148,14 @@ def plans() -> list[Any]:
 
 def plan_row(setting: Setting, plan: Any) -> Row:
     """Time of the bare kernel with a plan."""
-    from scoredrift import kde_triton
+    from scoredrift.attention import triton
 
     scaled = setting.x / setting.a
     order = local_blocks(scaled, 128).flatten()
     y = scaled[order].contiguous()
     gain = torch.full((len(order),), setting.a**2 / setting.b, device=setting.device)
     rounds = 3 if setting.device == "cuda" else 1
-    took = seconds(
-        lambda: kde_triton.moments(y, gain, setting.centres, None, plan=plan), setting.device, rounds
-    )
+    took = seconds(lambda: triton.moments(y, gain, setting.centres, None, plan=plan), setting.device, rounds)
     return {"group": "plan", "name": str(plan), "median": took}
 
 
@@ -170,7 +168,7 @@ def measure(out: Path, *, rehearse: bool, until: float) -> None:
     def keep(row: Row) -> None:
         report["rows"].append(row)
         report["provenance"]["seconds"] = round(time.perf_counter() - began, 1)
-        storage.save_json(out / FILE, report)
+        save_json(out / FILE, report)
         print(f"{row['group']:9}{row['name']:75}{1000 * row['median']:9.2f} ms", flush=True)
 
     setting = Setting(64 if rehearse else 100_000, device)
@@ -181,7 +179,7 @@ def measure(out: Path, *, rehearse: bool, until: float) -> None:
             report["left_out"].append(str(plan))
         else:
             keep(plan_row(setting, plan))
-    storage.save_json(out / FILE, report)
+    save_json(out / FILE, report)
     print(f"left out for lack of time: {len(report['left_out'])} plans")
     kernel = min((row["median"] for row in report["rows"] if row["group"] == "plan"), default=math.nan)
     for row in report["rows"]:

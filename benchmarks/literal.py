@@ -13,8 +13,7 @@ import math
 import sys
 from pathlib import Path
 
-from scoredrift.experiments import LITERAL
-from scoredrift.experiments.abreast import run_abreast
+from scoredrift.experiments import LITERAL, run_abreast
 
 PARTIAL = 75  # EX_TEMPFAIL of sysexits.h: not done, call again
 REHEARSAL = {"size": 200, "generations": 4, "runs": 1, "steps": 10}

@@ -35,7 +35,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SUMMARY, LOG = "summary.json", "log.txt"
 MOST_FILES, MOST_BYTES, MOST_LOG = 8, 16_000_000, 500_000
 PARTIAL = 75  # exit status of a step that wants to go on; EX_TEMPFAIL of sysexits.h
-DRAFT = re.compile(r"\..+\.[0-9a-f]{32}")  # what scoredrift.storage calls a file until it is whole
+DRAFT = re.compile(r"\..+\.[0-9a-f]{32}")  # what scoredrift.runs calls a file until it is whole
 GRACE = 5.0  # seconds between asking a process to end and ending it
 # Modules that the steps import, with the names of the packages that have them.
 NEEDED = {name: name for name in ("torch", "triton", "numpy", "scipy", "joblib", "tqdm", "safetensors")}
@@ -101,7 +101,7 @@ def not_ready(*, rehearse: bool) -> str | None:
         )
     import torch
 
-    from scoredrift.provenance import commit
+    from scoredrift.runs import commit
 
     if not rehearse and not torch.cuda.is_available():
         return f"torch {torch.__version__} of {sys.executable} sees no CUDA device; try make gpu REHEARSE=1"
@@ -144,14 +144,14 @@ class Run:
 
     def write(self) -> None:
         """Write summary and log, and drop the drafts of processes that were stopped while writing."""
-        from scoredrift import storage
+        from scoredrift.runs import save_json, write
 
         for path in self.out.iterdir():
             if DRAFT.fullmatch(path.name):
                 path.unlink()
-        storage.write(self.out / LOG, self.log)
+        write(self.out / LOG, self.log)
         sizes = {path.name: path.stat().st_size for path in sorted(self.out.iterdir())}
-        storage.save_json(self.out / SUMMARY, self.about | {"steps": self.records, "files": sizes})
+        save_json(self.out / SUMMARY, self.about | {"steps": self.records, "files": sizes})
 
     def all(self, steps: Sequence[Step]) -> bool:
         """Run what is not yet done, and say whether nothing failed."""
@@ -261,8 +261,8 @@ def store(out: Path, results: Path, *, partial: bool) -> list[Path]:
         ValueError: a rehearsal, an incomplete figure 1 without ``partial``, a benchmark without CUDA tests
             that passed at its commit, results of uncommitted code, or nothing to store.
     """
-    from scoredrift import storage
     from scoredrift.experiments import benchmark, stored
+    from scoredrift.runs import write
 
     copies: dict[str, Record] = {}
     if (out / "benchmark-cuda.json").exists():
@@ -280,7 +280,7 @@ def store(out: Path, results: Path, *, partial: bool) -> list[Path]:
         if not tests or not _good(tests, origin["commit"]):
             raise ValueError(f"{name}: no CUDA tests that passed at its commit {origin['commit']}")
     for name in copies:
-        storage.write(results / name, (out / name).read_bytes())
+        write(results / name, (out / name).read_bytes())
     return [results / name for name in copies]
 
 
@@ -301,8 +301,8 @@ def main(make_steps: Callable[..., list[Step]] = steps) -> int:
     if obstacle := not_ready(rehearse=arguments.rehearse or arguments.store):
         print(f"on_gpu: {obstacle}", file=sys.stderr)
         return 2
-    from scoredrift.experiments.base import RESULTS
-    from scoredrift.provenance import provenance
+    from scoredrift.experiments import RESULTS
+    from scoredrift.runs import provenance
 
     try:
         if arguments.store:

@@ -9,9 +9,8 @@ import json
 import sys
 from pathlib import Path
 
-from scoredrift import storage
-from scoredrift.experiments.base import RESULTS
-from scoredrift.provenance import provenance
+from scoredrift.experiments import RESULTS
+from scoredrift.runs import provenance, save_json
 
 
 def main(report: Path, device: str, name: str) -> None:
@@ -22,7 +21,7 @@ def main(report: Path, device: str, name: str) -> None:
     seconds = sum(row["median"] * row["rounds"] for row in rows)
     origin = provenance(seed=2602, device=device) | {"command": "make bench", "seconds": round(seconds, 1)}
     path = RESULTS / f"benchmark-{name}.json"
-    storage.save_json(path, {"provenance": origin, "rows": rows})
+    save_json(path, {"provenance": origin, "rows": rows})
     print(f"stored {len(rows)} rows in {path}")
 
 

@@ -16,18 +16,18 @@ import torch
 from helpers import random_mixture
 from scoredrift import (
     ConstantField,
-    FlowScore,
+    Flow,
     FunctionScore,
-    InjectedError,
+    InjectedField,
     LinearField,
     OrnsteinUhlenbeck,
     ScaledField,
-    ScoreError,
+    ScoreDifference,
 )
 
 OU = OrnsteinUhlenbeck()
 Q = random_mixture(1, dim=1)
-EXACT = FlowScore(Q, OU)
+EXACT = Flow(Q, OU)
 
 
 class Line(NamedTuple):
@@ -89,13 +89,13 @@ FORMULAS = {
     "blur": lambda x, t: flow(BLURRED, x, t)[1] - flow(Q, x, t)[1],
 }
 ERRORS = {
-    "push": InjectedError(ConstantField(double([0.5])), EXACT),
-    "oscillating push": InjectedError(
+    "push": InjectedField(ConstantField(double([0.5])), EXACT),
+    "oscillating push": InjectedField(
         ScaledField(lambda t: torch.cos(3 * t), ConstantField(double([1.0]))), EXACT
     ),
-    "stretch": InjectedError(LinearField(double([[0.3]])), EXACT),
-    "wave": InjectedError(FunctionScore(lambda x, t: torch.sin(2 * x + t.reshape(-1, 1))), EXACT),
-    "blur": ScoreError(FlowScore(BLURRED, OU), EXACT),
+    "stretch": InjectedField(LinearField(double([[0.3]])), EXACT),
+    "wave": InjectedField(FunctionScore(lambda x, t: torch.sin(2 * x + t.reshape(-1, 1))), EXACT),
+    "blur": ScoreDifference(Flow(BLURRED, OU), EXACT),
 }
 
 

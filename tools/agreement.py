@@ -3,7 +3,7 @@
 The draws of a chapter are fixed by its seeds, but not to the last bit: processors round and add in
 different orders. So an output is compared in one of two ways.
 
-* From the kind of machine that wrote it (``scoredrift.provenance.machine``): to the letter.
+* From the kind of machine that wrote it (``scoredrift.runs.machine``): to the letter.
 * From another kind: line by line and number by number. ``a ± s`` agrees with ``b ± t`` where
   |a − b| ≤ 5 √(s² + t²) and neither error is more than twice the other; a number without an error
   where it differs by one unit of the last printed digit at most; a whole number where it is the

@@ -27,7 +27,7 @@ from nbformat import NotebookNode
 from chapters import MACHINE, Book
 
 # Asked of a kernel when its cells have run: on what kind of machine did they?
-ASK = "import json\nfrom scoredrift.provenance import machine\nprint(json.dumps(machine()))"
+ASK = "import json\nfrom scoredrift.runs import machine\nprint(json.dumps(machine()))"
 
 
 class ExecutionError(RuntimeError):

@@ -1,21 +1,32 @@
 """Score errors in diffusion models, and the drift they cause in recursive training."""
 
-from scoredrift.errors import InjectedError, ScoreError, check_divergence
+from scoredrift._version import __version__
 from scoredrift.estimates import Estimate
-from scoredrift.fields import ConstantField, LinearField, RotationalField, ScaledField
-from scoredrift.fits import KernelFit, SimulatedKernelFit
-from scoredrift.gaussians import Gaussian
-from scoredrift.integrators import Ancestral, EulerMaruyama, ExponentialIntegrator, HeunFlow
-from scoredrift.kde import KernelDensity
-from scoredrift.laws import Blend
-from scoredrift.mixtures import GaussianMixture, mixture_of_five
+from scoredrift.generations import Accumulate, FreshFraction, KernelFit, Replace, SimulatedKernelFit, recurse
+from scoredrift.laws import Blend, Gaussian, GaussianMixture, KernelDensity, mixture_of_five
+from scoredrift.paths import (
+    Ancestral,
+    EulerMaruyama,
+    ExponentialIntegrator,
+    HeunFlow,
+    Trajectory,
+    exact_paths,
+    simulate,
+)
 from scoredrift.process import OrnsteinUhlenbeck
-from scoredrift.recursion import recurse
-from scoredrift.regimes import Accumulate, FreshFraction, Replace
-from scoredrift.scores import FlowScore, FunctionScore, ProbedScore, SumScore
-from scoredrift.simulate import Trajectory, exact_paths, simulate
-
-__version__ = "0.1.0"
+from scoredrift.scores import (
+    ConstantField,
+    Flow,
+    FunctionScore,
+    InjectedField,
+    LinearField,
+    ProbedScore,
+    RotationalField,
+    ScaledField,
+    ScoreDifference,
+    SumScore,
+    check_divergence,
+)
 
 __all__ = [
     "Accumulate",
@@ -25,13 +36,13 @@ __all__ = [
     "Estimate",
     "EulerMaruyama",
     "ExponentialIntegrator",
-    "FlowScore",
+    "Flow",
     "FreshFraction",
     "FunctionScore",
     "Gaussian",
     "GaussianMixture",
     "HeunFlow",
-    "InjectedError",
+    "InjectedField",
     "KernelDensity",
     "KernelFit",
     "LinearField",
@@ -40,10 +51,11 @@ __all__ = [
     "Replace",
     "RotationalField",
     "ScaledField",
-    "ScoreError",
+    "ScoreDifference",
     "SimulatedKernelFit",
     "SumScore",
     "Trajectory",
+    "__version__",
     "check_divergence",
     "exact_paths",
     "mixture_of_five",

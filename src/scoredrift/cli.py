@@ -10,8 +10,7 @@ from typing import Annotated
 
 import typer
 
-from scoredrift.experiments import EXPERIMENTS, stored
-from scoredrift.experiments.base import RESULTS, file_name
+from scoredrift.experiments import EXPERIMENTS, RESULTS, file_name, stored
 
 app = typer.Typer(
     add_completion=False,

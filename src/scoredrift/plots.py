@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from torch import Tensor
 
 from scoredrift.estimates import Estimate
-from scoredrift.integrators import VectorField
+from scoredrift.paths import VectorField
 
 # Okabe and Ito's palette, which colour-blind readers can tell apart (without its yellow, which
 # nobody can see on white).

@@ -25,13 +25,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from scoredrift import _checks, storage
+from scoredrift import _checks
 from scoredrift.experiments.base import Experiment, file_name
 from scoredrift.experiments.mixture import ALPHAS, LITERAL, Measure, run_case
-from scoredrift.fits import KernelFit
+from scoredrift.generations import History, KernelFit
 from scoredrift.laws import Law
-from scoredrift.provenance import provenance
-from scoredrift.recursion import History
+from scoredrift.runs import load, provenance, save
 
 _SLACK = 1.1
 
@@ -104,7 +103,7 @@ def run_abreast(
     state = result.with_name(f"{result.stem}-state{result.suffix}")
     same = {"seed": seed, "device": torch.device(device).type, "alphas": list(alphas), **note["settings"]}
     if result.exists() and not state.exists():
-        _compare(result, storage.load(result)[1]["same"], same)
+        _compare(result, load(result)[1]["same"], same)
         return last  # a state is kept until then
     runs, parts = _read(state, same) if state.exists() else ({}, [])
     cases = {f"{alpha}/{run}": (alpha, run) for alpha in alphas for run in range(settings["runs"])}
@@ -126,7 +125,7 @@ def run_abreast(
             origin = parts[-1] | {"seconds": seconds, "resumed": len(parts) > 1, "workers": 1}
             told = {"reached": reached(), "same": same, "provenance": origin, "parts": parts}
             told["precision"] = str(next(iter(runs.values())).drawn.dtype)
-            storage.save(result, _values(runs, cases, reached()), note | told)
+            save(result, _values(runs, cases, reached()), note | told)
 
     if runs:
         keep()  # an interruption may have come between state and result
@@ -165,11 +164,11 @@ def _write(path: Path, runs: Mapping[str, History], note: Mapping[str, Any]) -> 
     tensors = {f"{label}/drawn": history.drawn for label, history in runs.items()}
     for label, history in runs.items():
         tensors |= {f"{label}/{name}": history[name] for name in history.measured[0]}
-    storage.save(path, tensors, note)
+    save(path, tensors, note)
 
 
 def _read(path: Path, same: Mapping[str, Any]) -> tuple[dict[str, History], list[dict[str, Any]]]:
-    tensors, note = storage.load(path)
+    tensors, note = load(path)
     _compare(path, note["same"], same)
     runs: dict[str, dict[str, Tensor]] = {}
     for key, value in tensors.items():

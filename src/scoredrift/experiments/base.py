@@ -13,13 +13,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from scoredrift import _checks, storage
-from scoredrift.provenance import provenance
-from scoredrift.recursion import History
-from scoredrift.sweeps import cases, sweep
+from scoredrift import _checks
+from scoredrift.generations import History
+from scoredrift.runs import cases, load, provenance, save, sweep
 
 SCALES = ("quick", "medium", "paper")
-RESULTS = Path(__file__).parents[1] / "results"
+RESULTS = Path(__file__).parent / "results"
 
 
 @dataclass(frozen=True)
@@ -106,7 +105,7 @@ class Experiment:
         origin |= {"resumed": resume, "seconds": round(time.perf_counter() - began, 1), "workers": workers}
         note = {"experiment": self.name, "scale": scale, "settings": dict(self.scales[scale])}
         path = out / file_name(self.name, scale)
-        storage.save(path, values, note | {"provenance": origin})
+        save(path, values, note | {"provenance": origin})
         shutil.rmtree(checkpoints, ignore_errors=True)
         return path
 
@@ -200,7 +199,7 @@ def stored(name: str, scale: str, folder: Path | None = None, *, partial: bool =
     if not path.exists():
         remedy = f"not stored; run: scoredrift run {name} --scale {scale}"
         _checks.refuse("result", path.name, remedy)
-    result = Result(*storage.load(path))
+    result = Result(*load(path))
     _no_rehearsal("result", path, result.note)
     last = result.note["settings"]["generations"]
     reached = result.note.get("reached", last)

@@ -22,18 +22,15 @@ import torch
 from torch import Tensor
 
 from scoredrift.divergences import chi2, kl
-from scoredrift.errors import ScoreError
 from scoredrift.estimates import Estimate
 from scoredrift.experiments.base import Experiment, run_cases
 from scoredrift.experiments.mixture import run_case
-from scoredrift.fits import KernelFit
-from scoredrift.girsanov import ideal_energy, learned_energy
-from scoredrift.kde import KernelDensity
-from scoredrift.laws import Blend, Law, Marginal
+from scoredrift.generations import Generation, KernelFit, Measured
+from scoredrift.laws import Blend, KernelDensity, Law, Marginal
 from scoredrift.observability import by_pairs
+from scoredrift.paths import ideal_energy, learned_energy
 from scoredrift.process import OrnsteinUhlenbeck
-from scoredrift.recursion import Generation, Measured
-from scoredrift.scores import FlowScore
+from scoredrift.scores import Flow, ScoreDifference
 
 ALPHAS = (0.1, 0.5)
 
@@ -60,7 +57,7 @@ def one_generation(
     >>> abs(found["kl"].sigmas_from(0.5 * found["learned_energy"])) < 5
     True
     """
-    error = ScoreError(FlowScore(model, process), FlowScore(trained_on, process))
+    error = ScoreDifference(Flow(model, process), Flow(trained_on, process))
     t0, t_max = process.t_min, process.t_max
     options: dict[str, Any] = {"generator": generator}
     seen = by_pairs(error, trained_on, process, draws, pilot=50, **options)

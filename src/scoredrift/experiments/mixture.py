@@ -19,12 +19,17 @@ import torch
 from torch import Tensor
 
 from scoredrift.experiments.base import Experiment, run_cases
-from scoredrift.fits import KernelFit, SimulatedKernelFit
-from scoredrift.laws import Law
-from scoredrift.mixtures import mixture_of_five
+from scoredrift.generations import (
+    FreshFraction,
+    Generation,
+    History,
+    KernelFit,
+    Measured,
+    SimulatedKernelFit,
+    recurse,
+)
+from scoredrift.laws import Law, mixture_of_five
 from scoredrift.process import OrnsteinUhlenbeck
-from scoredrift.recursion import Generation, History, Measured, recurse
-from scoredrift.regimes import FreshFraction
 
 ALPHAS = (0.1, 0.5, 0.9)
 BANDWIDTH = 0.6
@@ -40,7 +45,7 @@ def moments(generation: Generation) -> Measured:
     Returns:
         ``mean`` and ``second_moment``, each ``[d]``, float64.
 
-    >>> from scoredrift.gaussians import Gaussian
+    >>> from scoredrift.laws import Gaussian
     >>> x, law = torch.ones(3, 2), Gaussian(torch.zeros(2), torch.eye(2))
     >>> moments(Generation(0, x, law, x, torch.Generator(), None))["second_moment"]
     tensor([1., 1.], dtype=torch.float64)
@@ -76,7 +81,7 @@ class Measure:
     Args:
         pictured: generations of which the points are counted over the plane.
 
-    >>> from scoredrift.gaussians import Gaussian
+    >>> from scoredrift.laws import Gaussian
     >>> x, law = torch.ones(3, 2), Gaussian(torch.zeros(2), torch.eye(2))
     >>> sorted(Measure((0,))(Generation(0, x, law, x, torch.Generator(), None)))
     ['mean', 'picture', 'second_moment']

@@ -11,22 +11,42 @@ with X_t given X_{t0} = x the forward process and 𝒜_t e = ∇·e + e·s*. Fou
     by_trajectories   two reverse trajectories that end in the same x, on a grid
     by_regression     simulate reverse trajectories, regress M on where they end
     in_closed_form    for affine errors on a Gaussian
+
+and, from the same futures, the ratio of the marginals: R(x) = dp̂/dq_{t0}, χ²(p̂‖q_{t0}).
 """
 
 from scoredrift.observability.closed_form import in_closed_form
-from scoredrift.observability.futures import PairDesign
+from scoredrift.observability.futures import (
+    Futures,
+    PairDesign,
+    StepFunction,
+    StepTimes,
+    batches,
+    draw_futures,
+    points_at_t0,
+)
 from scoredrift.observability.pairs import by_pairs, response
-from scoredrift.observability.plan import plan
+from scoredrift.observability.pilot import PILOT_COST, plan
+from scoredrift.observability.ratio import chi2_by_futures, marginal_ratio
 from scoredrift.observability.result import Observability
 from scoredrift.observability.trajectories import by_regression, by_trajectories
 
 __all__ = [
+    "PILOT_COST",
+    "Futures",
     "Observability",
     "PairDesign",
+    "StepFunction",
+    "StepTimes",
+    "batches",
     "by_pairs",
     "by_regression",
     "by_trajectories",
+    "chi2_by_futures",
+    "draw_futures",
     "in_closed_form",
+    "marginal_ratio",
     "plan",
+    "points_at_t0",
     "response",
 ]

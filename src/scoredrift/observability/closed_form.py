@@ -19,11 +19,11 @@ from torch import Tensor
 
 from scoredrift import _checks
 from scoredrift import process as ou
-from scoredrift.errors import ErrorField
 from scoredrift.estimates import Estimate
-from scoredrift.gaussians import Gaussian
+from scoredrift.laws import Gaussian
 from scoredrift.observability.result import NO_ENERGY, Observability
 from scoredrift.process import OrnsteinUhlenbeck
+from scoredrift.scores import ErrorField
 
 # Largest difference between quadratures with n and n − 1 nodes, relative to the energy.
 _AGREEMENT = 1e-4
@@ -54,11 +54,11 @@ def in_closed_form(
         ValueError: an error that is not affine in x, not finite or of wrong shape; nodes < 2, or too few
             for an error that oscillates (one node less gives another number).
 
-    >>> from scoredrift.errors import InjectedError
-    >>> from scoredrift.fields import ConstantField
-    >>> from scoredrift.scores import FlowScore
+    >>> from scoredrift.scores import InjectedField
+    >>> from scoredrift.scores import ConstantField
+    >>> from scoredrift.scores import Flow
     >>> q, ou = Gaussian(torch.zeros(1).double(), torch.eye(1).double()), OrnsteinUhlenbeck()
-    >>> push = InjectedError(ConstantField(torch.ones(1).double()), FlowScore(q, ou))
+    >>> push = InjectedField(ConstantField(torch.ones(1).double()), Flow(q, ou))
     >>> round(in_closed_form(push, q, ou).eta.value, 6)  # 4 (1 − e^{−1.99})² / 3.98
     0.74904
     """

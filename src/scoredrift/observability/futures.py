@@ -23,9 +23,9 @@ from torch import Tensor
 
 from scoredrift import _checks
 from scoredrift import process as ou
-from scoredrift.errors import ErrorField
 from scoredrift.laws import Law
 from scoredrift.process import OrnsteinUhlenbeck, RandomTimes, TimeSampler, log_uniform_times
+from scoredrift.scores import ErrorField
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ class Futures(NamedTuple):
     lever: Tensor
 
 
-def evaluate(
+def draw_futures(
     error: ErrorField, process: OrnsteinUhlenbeck, x: Tensor, design: PairDesign, generator: torch.Generator
 ) -> Futures:
     """Draw the futures of the points and evaluate the error there.
@@ -145,12 +145,12 @@ def evaluate(
     Returns:
         Futures; the control is in the draws.
 
-    >>> from scoredrift.errors import InjectedError
-    >>> from scoredrift.fields import ConstantField
+    >>> from scoredrift.scores import InjectedField
+    >>> from scoredrift.scores import ConstantField
     >>> from scoredrift.scores import FunctionScore
-    >>> push = InjectedError(ConstantField(torch.ones(2)), FunctionScore(lambda x, t: -x))
+    >>> push = InjectedField(ConstantField(torch.ones(2)), FunctionScore(lambda x, t: -x))
     >>> g = torch.Generator().manual_seed(0)
-    >>> evaluate(push, OrnsteinUhlenbeck(), torch.ones(3, 2), PairDesign(), g).draws.shape
+    >>> draw_futures(push, OrnsteinUhlenbeck(), torch.ones(3, 2), PairDesign(), g).draws.shape
     torch.Size([3, 4, 2, 1])
     """
     n, d = x.shape
@@ -212,7 +212,7 @@ def points_at_t0(law: Law, process: OrnsteinUhlenbeck, n: int, generator: torch.
         n: number of points.
         generator: source of randomness.
 
-    >>> from scoredrift.mixtures import mixture_of_five
+    >>> from scoredrift.laws import mixture_of_five
     >>> g = torch.Generator().manual_seed(0)
     >>> points_at_t0(mixture_of_five(), OrnsteinUhlenbeck(), 3, g).shape
     torch.Size([3, 10])

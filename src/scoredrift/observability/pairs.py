@@ -17,7 +17,7 @@ No trajectory, no grid, no regression, no bias. What is done about the variance:
       (Σ_k ā_k)² − Σ_k s_k²/m,    s_k² the sample variance over the futures of stratum k.
 
 * Antithetic futures a(t) x ± √v ξ cancel everything odd in ξ.
-* A pilot run (module ``plan``) finds β, the density of times, and the cheapest K and m.
+* A pilot run (``plan``) finds β, the density of times, and the cheapest K and m.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ import torch
 from torch import Tensor
 
 from scoredrift import _checks
-from scoredrift.errors import ErrorField
 from scoredrift.laws import Law
-from scoredrift.observability.futures import PairDesign, batches, evaluate, points_at_t0
-from scoredrift.observability.plan import PILOT_COST, plan
+from scoredrift.observability.futures import PairDesign, batches, draw_futures, points_at_t0
+from scoredrift.observability.pilot import PILOT_COST, plan
 from scoredrift.observability.result import Observability
 from scoredrift.process import OrnsteinUhlenbeck
+from scoredrift.scores import ErrorField
 
 
 def by_pairs(
@@ -70,12 +70,12 @@ def by_pairs(
     Raises:
         ValueError: n < 2, a generator on another device, an error of wrong shape or not finite.
 
-    >>> from scoredrift.errors import InjectedError
-    >>> from scoredrift.fields import ConstantField
-    >>> from scoredrift.gaussians import Gaussian
-    >>> from scoredrift.scores import FlowScore
+    >>> from scoredrift.scores import InjectedField
+    >>> from scoredrift.scores import ConstantField
+    >>> from scoredrift.laws import Gaussian
+    >>> from scoredrift.scores import Flow
     >>> q, ou = Gaussian(torch.zeros(2), torch.eye(2)), OrnsteinUhlenbeck()
-    >>> push = InjectedError(ConstantField(torch.ones(2)), FlowScore(q, ou))
+    >>> push = InjectedField(ConstantField(torch.ones(2)), Flow(q, ou))
     >>> found = by_pairs(push, q, ou, 2000, generator=torch.Generator().manual_seed(0))
     >>> abs(found.eta.sigmas_from(0.74904)) < 5
     True
@@ -90,7 +90,7 @@ def by_pairs(
     energies, squares = [], []
     for size in batches(n, design.cost, batch):
         x = points_at_t0(law, process, size, generator)
-        found = evaluate(error, process, x, design, generator)
+        found = draw_futures(error, process, x, design, generator)
         draws = found.draws.double().mean(-1)
         noise = draws.var(2).sum(1) / design.futures
         squares.append(draws.mean(2).sum(1).square() - noise)
@@ -128,12 +128,12 @@ def response(
     Raises:
         ValueError: x that is not a batch of points, a generator on another device, a bad error.
 
-    >>> from scoredrift.errors import InjectedError
-    >>> from scoredrift.fields import ConstantField
-    >>> from scoredrift.gaussians import Gaussian
-    >>> from scoredrift.scores import FlowScore
+    >>> from scoredrift.scores import InjectedField
+    >>> from scoredrift.scores import ConstantField
+    >>> from scoredrift.laws import Gaussian
+    >>> from scoredrift.scores import Flow
     >>> q, ou = Gaussian(torch.zeros(1), torch.eye(1)), OrnsteinUhlenbeck()
-    >>> push = InjectedError(ConstantField(torch.ones(1)), FlowScore(q, ou))
+    >>> push = InjectedField(ConstantField(torch.ones(1)), Flow(q, ou))
     >>> g, design = torch.Generator().manual_seed(0), PairDesign(antithetic=True)
     >>> u = response(push, ou, torch.ones(4000, 1), generator=g, design=design)
     >>> abs(float(u.mean()) - 1.7266) < 0.05  # 2 (1 − e^{−L/2}) x
@@ -145,7 +145,7 @@ def response(
     found, first = [], 0
     design = PairDesign() if design is None else design
     for size in batches(len(x), design.cost, batch):
-        futures = evaluate(error, process, x[first : first + size], design, generator)
+        futures = draw_futures(error, process, x[first : first + size], design, generator)
         found.append(futures.draws.double().mean(dim=(2, 3)).sum(1))
         first += size
     return torch.cat(found)

@@ -23,14 +23,20 @@ from sklearn.model_selection import cross_val_predict
 from torch import Tensor
 
 from scoredrift import _checks
-from scoredrift.errors import ErrorField
-from scoredrift.girsanov import LogRatio
-from scoredrift.integrators import EulerMaruyama, StochasticIntegrator, stochastic
 from scoredrift.laws import Law
 from scoredrift.observability.futures import batches, points_at_t0
 from scoredrift.observability.result import Observability
+from scoredrift.paths import (
+    EulerMaruyama,
+    LogRatio,
+    Step,
+    StochasticIntegrator,
+    simulate,
+    spanning,
+    stochastic,
+)
 from scoredrift.process import OrnsteinUhlenbeck
-from scoredrift.simulate import Step, simulate, spanning
+from scoredrift.scores import ErrorField
 
 
 def by_regression(
@@ -74,12 +80,12 @@ def by_regression(
             that is no method for the reverse SDE, a generator on another device, or what ``simulate``
             refuses.
 
-    >>> from scoredrift.errors import InjectedError
-    >>> from scoredrift.fields import ConstantField
-    >>> from scoredrift.gaussians import Gaussian
-    >>> from scoredrift.scores import FlowScore
+    >>> from scoredrift.scores import InjectedField
+    >>> from scoredrift.scores import ConstantField
+    >>> from scoredrift.laws import Gaussian
+    >>> from scoredrift.scores import Flow
     >>> q, ou = Gaussian(torch.zeros(1), torch.eye(1)), OrnsteinUhlenbeck()
-    >>> push = InjectedError(ConstantField(torch.ones(1)), FlowScore(q, ou))
+    >>> push = InjectedField(ConstantField(torch.ones(1)), Flow(q, ou))
     >>> g, grid = torch.Generator().manual_seed(0), ou.uniform_grid(40)
     >>> found = by_regression(push, q, ou, 4000, grid=grid, generator=g)
     >>> 0.6 < found.eta.value < 0.8  # 0.75, less what the trees miss
@@ -138,12 +144,12 @@ def by_trajectories(
         ValueError: n < 2, a grid that does not decrease from T to t0, a generator on another device, or
             an error of wrong shape.
 
-    >>> from scoredrift.errors import InjectedError
-    >>> from scoredrift.fields import ConstantField
-    >>> from scoredrift.gaussians import Gaussian
-    >>> from scoredrift.scores import FlowScore
+    >>> from scoredrift.scores import InjectedField
+    >>> from scoredrift.scores import ConstantField
+    >>> from scoredrift.laws import Gaussian
+    >>> from scoredrift.scores import Flow
     >>> q, ou = Gaussian(torch.zeros(1), torch.eye(1)), OrnsteinUhlenbeck()
-    >>> push = InjectedError(ConstantField(torch.ones(1)), FlowScore(q, ou))
+    >>> push = InjectedField(ConstantField(torch.ones(1)), Flow(q, ou))
     >>> g, grid = torch.Generator().manual_seed(0), ou.uniform_grid(100)
     >>> found = by_trajectories(push, q, ou, 4000, grid=grid, generator=g)
     >>> abs(found.eta.value - 0.74904) < 5 * found.eta.stderr + 0.02

@@ -1,0 +1,11 @@
+"""Softmax-weighted means over all centres: the arithmetic behind the score of a kernel density.
+
+    w_ij ∝ exp(−g_i ‖y_i − c_j‖²/2),        Σ_j w_ij c_j,    Σ_j w_ij ‖c_j − y_i‖²,    log Σ_j …
+
+in one pass on the CPU. Its twin for CUDA, in Triton, is ``scoredrift.attention.triton``; it is imported only
+where Triton is installed.
+"""
+
+from scoredrift.attention.fused import Moments, local_blocks, plain_moments, softmax_moments
+
+__all__ = ["Moments", "local_blocks", "plain_moments", "softmax_moments"]

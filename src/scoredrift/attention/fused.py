@@ -1,0 +1,208 @@
+"""The kernel-density score is attention: softmax averages over all centres, never stored.
+
+For a query y with gain g > 0 and centres c_j with weights w_j,
+
+    logit_j = log w_j − ½ g ‖y − c_j‖²,         r = softmax(logits),
+    shift   = Σ r_j (c_j − y),    spread = Σ r_j ‖c_j − y‖²,    log_sum = log Σ exp(logit_j).
+
+Up to terms that do not depend on j the logit is the scalar product of (g y, g, 1) with the key
+(c_j, −½‖c_j‖², log w_j): scaled dot-product attention whose keys are also its values. Fused
+attention keeps a few blocks in cache and never the N × M matrix of logits.
+
+In this form the logits are small differences of large numbers, and float32 loses digits: ½ g ‖c‖²
+can be several hundred. Only distances matter, so both sides may be moved to any origin o. Queries
+are sorted into blocks of near neighbours, and each block takes its own mean as origin; then the
+centres that matter are near the origin, and the lost digits belong to centres that do not.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+# Queries that share an origin, at most: the fewer, the closer the origin and the more digits; the more,
+# the less work around the kernel.
+_ROWS_ON_CPU, _ROWS_ON_CUDA = 1536, 128
+# Entries of the matrix of logits that the plain route holds at once.
+_ENTRIES = 2**22
+# Queries, keys and values to averages and log-sums.
+_Kernel = Callable[..., tuple[Tensor, Tensor]]
+
+
+class Moments(NamedTuple):
+    """Softmax moments of the centres as seen from each query.
+
+    Args:
+        shift: Σ r_j (c_j − y), shape ``[n, d]``.
+        spread: Σ r_j ‖c_j − y‖², shape ``[n]``.
+        log_sum: log Σ exp(logit_j), shape ``[n]``.
+
+    >>> one = torch.ones(1)
+    >>> softmax_moments(torch.zeros(1, 1), one, torch.tensor([[3.0]]))
+    Moments(shift=tensor([[3.]]), spread=tensor([9.]), log_sum=tensor([-4.5000]))
+    """
+
+    shift: Tensor
+    spread: Tensor
+    log_sum: Tensor
+
+
+def softmax_moments(y: Tensor, gain: Tensor, centres: Tensor, log_weights: Tensor | None = None) -> Moments:
+    """Softmax moments by the fastest route that the device has; memory grows with N + M only.
+
+    On CPUs this is torch's fused attention, on CUDA a Triton kernel (float32, d ≤ 128); elsewhere, where
+    this torch has no such kernel, and where the inputs ask for gradients, the plain route. Inputs are
+    taken as they come; laws check them.
+
+    Args:
+        y: queries, shape ``[n, d]``.
+        gain: g > 0, in inverse squared units of y, shape ``[n]``.
+        centres: c, shape ``[m, d]``.
+        log_weights: log w, shape ``[m]``; None for w = 1.
+
+    Returns:
+        Moments, in the precision of the inputs.
+
+    >>> g = torch.Generator().manual_seed(0)
+    >>> y, c, gain = torch.randn(5, 2, generator=g), torch.randn(7, 2, generator=g), torch.ones(5)
+    >>> torch.allclose(softmax_moments(y, gain, c).shift, plain_moments(y, gain, c).shift, atol=1e-6)
+    True
+    """
+    inputs = (y, gain, centres) if log_weights is None else (y, gain, centres, log_weights)
+    followed = torch.is_grad_enabled() and any(value.requires_grad for value in inputs)
+    if followed or len(y) == 0:
+        return plain_moments(y, gain, centres, log_weights)
+    if y.device.type == "cpu" and (kernel := _kernel_on_cpu(y.dtype)):
+        return _fused_on_cpu(kernel, y, gain, centres, log_weights)
+    if y.device.type == "cuda" and y.dtype == torch.float32 and importlib.util.find_spec("triton"):
+        return _fused_on_cuda(y, gain, centres, log_weights)
+    return plain_moments(y, gain, centres, log_weights)
+
+
+def plain_moments(y: Tensor, gain: Tensor, centres: Tensor, log_weights: Tensor | None = None) -> Moments:
+    """Softmax moments written out: distances, softmax, products, for a block of queries at a time.
+
+    The reference for the fused routes, and the route that automatic differentiation can follow.
+
+    Args:
+        y, gain, centres, log_weights: as for ``moments``.
+
+    Returns:
+        Moments.
+
+    >>> plain_moments(torch.zeros(1, 1), torch.ones(1), torch.tensor([[3.0]])).spread
+    tensor([9.])
+    """
+    rows = max(1, _ENTRIES // len(centres))
+    blocks = [
+        _plain_block(y_block, gain_block, centres, log_weights)
+        for y_block, gain_block in zip(y.split(rows), gain.split(rows), strict=True)
+    ]
+    return Moments(*(torch.cat(parts) for parts in zip(*blocks, strict=True)))
+
+
+def _plain_block(y: Tensor, gain: Tensor, centres: Tensor, log_weights: Tensor | None) -> Moments:
+    squared = torch.cdist(y, centres, compute_mode="donot_use_mm_for_euclid_dist").square()
+    logits = -0.5 * gain[:, None] * squared
+    if log_weights is not None:
+        logits = logits + log_weights
+    log_sum = torch.logsumexp(logits, dim=1)
+    share = torch.exp(logits - log_sum[:, None])
+    origin = y.detach().mean(0)
+    return Moments(share @ (centres - origin) - (y - origin), (share * squared).sum(1), log_sum)
+
+
+def _fused_on_cuda(y: Tensor, gain: Tensor, centres: Tensor, log_weights: Tensor | None) -> Moments:
+    from scoredrift.attention import triton  # needs Triton, which comes with CUDA builds of torch
+
+    if y.shape[1] > triton.MAX_DIM:
+        return plain_moments(y, gain, centres, log_weights)
+    order = local_blocks(y, _ROWS_ON_CUDA).flatten()
+    parts = triton.moments(y[order], gain[order], centres.contiguous(), log_weights)
+    # A point that sits in two blocks has two results, which may differ in their last digits.
+    places = torch.arange(len(order), device=y.device)
+    first = torch.full((len(y),), len(order), device=y.device).scatter_reduce(0, order, places, "amin")
+    return Moments(*(part[first] for part in parts))
+
+
+@functools.cache
+def _kernel_on_cpu(dtype: torch.dtype) -> _Kernel | None:
+    """The kernel of torch.nn.functional.scaled_dot_product_attention, which hides the log-sum.
+
+    Its name is private to torch. One small attention, whose result is known, tells whether this torch
+    has it in the form that we use: two batches of three queries and four keys, logits 0 and j log 2.
+    """
+    steps = torch.arange(4, dtype=dtype, device="cpu")
+    keys = steps[None, None, :, None].expand(1, 2, 4, 2).contiguous()
+    rows = torch.tensor([[0, 1, 0], [1, 1, 0]], dtype=dtype, device="cpu")
+    queries = rows[None, :, :, None].expand(1, 2, 3, 2) * (0.5 * math.log(2))
+    try:
+        kernel = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+        averages, log_sums = kernel(queries, keys, keys, scale=1.0)
+        fits = torch.allclose(averages[0, :, :, 0].float(), 1.5 + (34 / 15 - 1.5) * rows.float(), rtol=0.01)
+        fits = fits and torch.allclose(log_sums[0].exp().float(), 4 + 11 * rows.float(), rtol=0.05)
+    except (AttributeError, IndexError, RuntimeError, TypeError, ValueError):
+        return None
+    return kernel if fits else None
+
+
+def _fused_on_cpu(
+    kernel: _Kernel, y: Tensor, gain: Tensor, centres: Tensor, log_weights: Tensor | None
+) -> Moments:
+    (n, dim), m = y.shape, len(centres)
+    width = dim + 1 if log_weights is None else dim + 2
+    result = Moments(y.new_empty(n, dim), y.new_empty(n), y.new_empty(n))
+    # A group of blocks keeps the threads busy, so what a block is need not depend on their number.
+    rows = min(_ROWS_ON_CPU, max(256, n // 4))  # few queries afford finer blocks
+    for block in local_blocks(y, rows).split(torch.get_num_threads()):
+        origins = y[block].mean(1, keepdim=True)
+        local, g = y[block] - origins, gain[block]
+        keys = y.new_empty(1, len(block), m, width)
+        torch.sub(centres, origins, out=keys[0, :, :, :dim])
+        keys[0, :, :, dim] = -0.5 * keys[0, :, :, :dim].square().sum(2)
+        if log_weights is not None:
+            keys[0, :, :, dim + 1] = log_weights
+        queries = y.new_ones(1, *block.shape, width)
+        queries[0, :, :, :dim], queries[0, :, :, dim] = g[:, :, None] * local, g
+        averages, log_sums = kernel(queries, keys, keys, scale=1.0)
+        mean, norm = averages[0, :, :, :dim], -2 * averages[0, :, :, dim]
+        own = local.square().sum(2)
+        result.shift[block] = mean - local
+        result.spread[block] = norm - 2 * (mean * local).sum(2) + own
+        result.log_sum[block] = log_sums.reshape(g.shape).to(y.dtype) - 0.5 * g * own
+    return result
+
+
+def local_blocks(y: Tensor, rows: int) -> Tensor:
+    """Indices of the points in blocks of near neighbours, at most ``rows`` to a block.
+
+    The points are halved at their median along the coordinate in which they spread most, again and
+    again, as a k-d tree does, until the parts are small enough; all parts of a depth at once.
+
+    Args:
+        y: points, shape ``[n, d]``.
+        rows: largest size of a block ≥ 1.
+
+    Returns:
+        Indices, shape ``[2^depth, size]``; a few points appear twice where n is not a multiple.
+
+    >>> local_blocks(torch.tensor([[5.0], [1.0], [6.0], [0.0]]), 2).tolist()
+    [[3, 1], [0, 2]]
+    """
+    n, depth = len(y), 0
+    while n > rows << depth:
+        depth += 1
+    size = -(-n // (1 << depth))
+    blocks = (torch.arange(size << depth, device=y.device) % n)[None]
+    for _ in range(depth):
+        some = blocks[:, :: max(1, blocks.shape[1] // 128)]  # enough to see where a part spreads most
+        axis = y[some].var(1, correction=0).argmax(1)
+        along = y[blocks, axis[:, None]]
+        blocks = blocks.gather(1, along.argsort(dim=1)).reshape(2 * len(blocks), -1)
+    return blocks

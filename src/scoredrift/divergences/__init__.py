@@ -1,0 +1,29 @@
+"""Divergences between laws: from densities, from Gaussian mixtures, from samples.
+
+    KL(P‖Q) = ∫ log(dP/dQ) dP,        χ²(P‖Q) = ∫ (dP/dQ − 1)² dQ,
+
+and relatives of χ² that are always finite.
+"""
+
+from scoredrift.divergences.bounded import Finiteness, GoodSet, chi2_finite, good_set_chi2, midpoint_chi2
+from scoredrift.divergences.densities import Density, chi2, chi2_on_nodes, kl, kl_on_nodes
+from scoredrift.divergences.overlaps import mixture_gram
+from scoredrift.divergences.samples import Classifier, ClassifierBounds, classifier_bounds, knn_kl
+
+__all__ = [
+    "Classifier",
+    "ClassifierBounds",
+    "Density",
+    "Finiteness",
+    "GoodSet",
+    "chi2",
+    "chi2_finite",
+    "chi2_on_nodes",
+    "classifier_bounds",
+    "good_set_chi2",
+    "kl",
+    "kl_on_nodes",
+    "knn_kl",
+    "midpoint_chi2",
+    "mixture_gram",
+]

@@ -1,0 +1,9 @@
+"""Monte Carlo numbers: a mean, its standard error, and whether the tail of the draws lets one believe it.
+
+mean ± s/√n        if the draws have a variance, which the shape k̂ < ½ of their tail says.
+"""
+
+from scoredrift.estimates.means import Estimate, as_estimate
+from scoredrift.estimates.tails import FEWEST, TailChecked, tail_shape
+
+__all__ = ["FEWEST", "Estimate", "TailChecked", "as_estimate", "tail_shape"]

@@ -1,0 +1,72 @@
+"""Generation after generation: training on one's own samples, and how the errors add up.
+
+q_i = α p + (1 − α) p̂^i,        p̂^{i+1} = fit(q_i),        D_{i+1} = (1 − α)² D_i + B_i + 2 (1 − α) ⟨δ_i, w_i⟩.
+"""
+
+from scoredrift.generations.accumulation import (
+    Contributions,
+    GenerationStep,
+    contributions,
+    decompose,
+    gram,
+    steps,
+)
+from scoredrift.generations.features import SampledStep, step_from_samples
+from scoredrift.generations.fits import (
+    KernelFit,
+    Memory,
+    NormalStartFit,
+    NormalStartModel,
+    Resampling,
+    SimulatedKernelFit,
+    SimulatedModel,
+    gaussian_fit,
+)
+from scoredrift.generations.forgetting import (
+    discounted,
+    divergence_floor,
+    half_life,
+    paper_floor,
+    refreshed,
+    steady_state,
+)
+from scoredrift.generations.histograms import histogram_divergence, histogram_recursion
+from scoredrift.generations.recursion import Fit, Generation, History, Measured, recurse, recurse_laws
+from scoredrift.generations.regimes import Accumulate, FreshFraction, Regime, Replace
+
+__all__ = [
+    "Accumulate",
+    "Contributions",
+    "Fit",
+    "FreshFraction",
+    "Generation",
+    "GenerationStep",
+    "History",
+    "KernelFit",
+    "Measured",
+    "Memory",
+    "NormalStartFit",
+    "NormalStartModel",
+    "Regime",
+    "Replace",
+    "Resampling",
+    "SampledStep",
+    "SimulatedKernelFit",
+    "SimulatedModel",
+    "contributions",
+    "decompose",
+    "discounted",
+    "divergence_floor",
+    "gaussian_fit",
+    "gram",
+    "half_life",
+    "histogram_divergence",
+    "histogram_recursion",
+    "paper_floor",
+    "recurse",
+    "recurse_laws",
+    "refreshed",
+    "steady_state",
+    "step_from_samples",
+    "steps",
+]

@@ -1,0 +1,55 @@
+"""Paths of the reverse process, and what Girsanov's theorem charges for a wrong drift.
+
+dY = [½ Y + s(Y, t)] dt + dB̄    (backwards in time),        ε*² = E_{P*} ∫ ‖e(Y_t, t)‖² dt.
+"""
+
+from scoredrift.paths.assumptions import Audit, Finding, audit
+from scoredrift.paths.girsanov import Energy, LogRatio, Martingale, held_energy, ideal_energy, learned_energy
+from scoredrift.paths.integrators import (
+    Ancestral,
+    EulerMaruyama,
+    ExponentialIntegrator,
+    HeunFlow,
+    Integrator,
+    StochasticIntegrator,
+    VectorField,
+    stochastic,
+)
+from scoredrift.paths.simulation import (
+    Functional,
+    Step,
+    Trajectory,
+    decreasing,
+    evolve_density,
+    exact_paths,
+    simulate,
+    spanning,
+)
+
+__all__ = [
+    "Ancestral",
+    "Audit",
+    "Energy",
+    "EulerMaruyama",
+    "ExponentialIntegrator",
+    "Finding",
+    "Functional",
+    "HeunFlow",
+    "Integrator",
+    "LogRatio",
+    "Martingale",
+    "Step",
+    "StochasticIntegrator",
+    "Trajectory",
+    "VectorField",
+    "audit",
+    "decreasing",
+    "evolve_density",
+    "exact_paths",
+    "held_energy",
+    "ideal_energy",
+    "learned_energy",
+    "simulate",
+    "spanning",
+    "stochastic",
+]

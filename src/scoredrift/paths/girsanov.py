@@ -1,0 +1,361 @@
+"""Score energies: what Girsanov's theorem charges for a wrong drift.
+
+P* is the reverse process with exact score s*, P̂ the one with learned score ŝ, e = ŝ − s*. On
+paths that start alike,
+
+    M = ∫ e·dB̄,    Z = M − ½ ∫ ‖e‖² dt = log dP̂/dP*,    KL(P*‖P̂) = ½ ε*²,   KL(P̂‖P*) = ½ ε̂²,
+
+    ε*² = E_{P*} ∫_{t0}^{T} ‖e(X_t, t)‖² dt        (ideal paths),
+    ε̂²  = E_{P̂}  ∫_{t0}^{T} ‖e(X_t, t)‖² dt        (learned paths),
+
+with B̄ the Brownian motion of the reverse process under P*. Along ideal paths the energy needs no
+simulation: X_t is one exact draw, and a random time τ turns the integral into a mean.
+
+The same theorem prices a time-stepping method, which is a reverse process whose drift is held
+between grid times: ``held_energy``.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from scoredrift import _checks
+from scoredrift.estimates import Estimate
+from scoredrift.laws import Law
+from scoredrift.paths.integrators import StochasticIntegrator, VectorField, stochastic
+from scoredrift.paths.simulation import Step, spanning
+from scoredrift.process import OrnsteinUhlenbeck, TimeSampler, log_uniform_times, random_times
+
+
+def ideal_energy(
+    error: VectorField,
+    law: Law,
+    process: OrnsteinUhlenbeck,
+    n: int,
+    *,
+    generator: torch.Generator,
+    times: TimeSampler = log_uniform_times,
+) -> Estimate:
+    """Score-error energy on ideal paths, ε*² = E[w(τ) ‖e(X_τ, τ)‖²], by random times.
+
+    Source: arXiv 2602.16601, definition of the score-error energy; the random times are ours.
+
+    Args:
+        error: e(x, t), called with x ``[n, d]`` and t ``[n]``.
+        law: q, the law of X_0.
+        process: forward process.
+        n: number of draws ≥ 2; each costs one evaluation of e.
+        generator: source of randomness, on the device of ``law``.
+        times: density of τ; log-uniform follows errors that peak near t0.
+
+    Returns:
+        Estimate of ε*² (dimensionless, like a χ²; half of it is a KL in nats).
+
+    Raises:
+        ValueError: n < 2, a generator on another device, or an error of wrong shape or not finite.
+
+    >>> from scoredrift.laws import GaussianMixture
+    >>> from scoredrift.scores import ConstantField
+    >>> q = GaussianMixture(torch.ones(1), torch.zeros(1, 1), torch.ones(1))
+    >>> push = ConstantField(torch.tensor([0.5]))
+    >>> g = torch.Generator().manual_seed(0)
+    >>> energy = ideal_energy(push, q, OrnsteinUhlenbeck(), 10_000, generator=g)
+    >>> abs(energy.sigmas_from(0.25 * 3.98)) < 5  # c² (T − t0)
+    True
+    """
+    _checks.count("n", n, least=2)
+    tau, weight = random_times(times, process, n, generator=generator)
+    tau, weight = tau.to(law.dtype), weight.to(law.dtype)
+    x = process.diffuse(law.sample(n, generator=generator), 0.0, tau, generator=generator)
+    value = _checks.vectors("error(x, t)", error(x, tau), x)
+    return Estimate.from_samples(weight * value.square().sum(1))
+
+
+def learned_energy(
+    error: VectorField,
+    model: Law,
+    process: OrnsteinUhlenbeck,
+    n: int,
+    *,
+    generator: torch.Generator,
+    times: TimeSampler = log_uniform_times,
+) -> Estimate:
+    """Score-error energy on learned paths, ε̂² = E_P̂[w(τ) ‖e(X_τ, τ)‖²], without simulating them.
+
+    Where the learned score is itself the score of a flow, that of a kernel density or a mixture, the
+    learned reverse process started from the flow's q_T is that flow read backwards, and X_τ is one
+    exact draw from it. Any other learned score has to be simulated, with the functional ``Energy``.
+    Source: arXiv 2602.16601, definition of the learned energy; the random times are ours.
+
+    Args:
+        error: e(x, t), called with x ``[n, d]`` and t ``[n]``.
+        model: law p̂_0 whose flow has the learned score.
+        process: forward process.
+        n: number of draws ≥ 2; each costs one evaluation of e.
+        generator: source of randomness, on the device of ``model``.
+        times: density of τ.
+
+    Returns:
+        Estimate of ε̂² (dimensionless; half of it is KL(P̂‖P*) in nats, for paths that start alike).
+
+    Raises:
+        ValueError: n < 2, a generator on another device, or an error of wrong shape or not finite.
+
+    >>> from scoredrift.laws import GaussianMixture
+    >>> from scoredrift.scores import ScoreDifference
+    >>> from scoredrift.scores import Flow
+    >>> q, ou = GaussianMixture(torch.ones(1), torch.zeros(1, 1), torch.ones(1)), OrnsteinUhlenbeck()
+    >>> model = q.blur(1.0)
+    >>> error = ScoreDifference(Flow(model, ou), Flow(q, ou))
+    >>> g = torch.Generator().manual_seed(0)
+    >>> on_learned = learned_energy(error, model, ou, 10_000, generator=g)
+    >>> on_ideal = ideal_energy(error, q, ou, 10_000, generator=g)
+    >>> on_learned.value > on_ideal.value  # the blurred law lives further out, where e is larger
+    True
+    """
+    return ideal_energy(error, model, process, n, generator=generator, times=times)
+
+
+def held_energy(
+    learned: VectorField,
+    exact: VectorField,
+    law: Law,
+    process: OrnsteinUhlenbeck,
+    grid: Tensor,
+    integrator: StochasticIntegrator,
+    n: int,
+    *,
+    generator: torch.Generator,
+    times: TimeSampler = log_uniform_times,
+) -> Estimate:
+    """Energy of score error and time stepping together, on ideal paths, without stepping.
+
+    On a grid T = t_K > … > t_0, between t_{k+1} and t_k, the integrator runs with a drift b̂ that it
+    computed at t_{k+1}, while the reverse process has the drift b = ½ Y + s*. Girsanov charges
+
+        E_{P*} Σ_k ∫_{t_k}^{t_{k+1}} ‖b̂(Y_t, t; Y_{t_{k+1}}, t_{k+1}) − b(Y_t, t)‖² dt.
+
+    Half of it is KL(P*‖P̂_K) for paths that start alike, exactly; a wrong start adds
+    KL(q_T‖start). A random t and two exact draws, X_t and X_{t_{k+1}} given X_t, make it a mean.
+    Source: Girsanov; chapter 1 of the book, theorem "The price of a time step".
+
+    Args:
+        learned: score ŝ that the simulation uses; pass ``exact`` here to price the steps alone.
+        exact: score s* of the flow of ``law``; pass ``learned`` here, too, to price the steps of a
+            learned score, without its error but still on the ideal paths of ``law``.
+        law: q, the law of X_0.
+        process: forward process.
+        grid: decreasing times from T to t0, shape ``[K + 1]``.
+        integrator: a method for the reverse SDE.
+        n: number of draws ≥ 2; each costs two score evaluations.
+        generator: source of randomness, on the device of ``law``.
+        times: density of t.
+
+    Returns:
+        Estimate of the energy; half of it is in nats.
+
+    Raises:
+        ValueError: n < 2, an integrator without ``held_drift``, a grid that does not decrease or does
+            not run from T to t0, a generator on another device, or a score of wrong shape.
+
+    >>> from scoredrift.laws import GaussianMixture
+    >>> from scoredrift.scores import Flow
+    >>> from scoredrift.paths import EulerMaruyama
+    >>> q = GaussianMixture(torch.ones(1), torch.zeros(1, 1), torch.ones(1))
+    >>> ou = OrnsteinUhlenbeck()
+    >>> s = Flow(q, ou)
+    >>> g = torch.Generator().manual_seed(0)
+    >>> step = EulerMaruyama()
+    >>> coarse = held_energy(s, s, q, ou, ou.uniform_grid(10), step, 4000, generator=g)
+    >>> fine = held_energy(s, s, q, ou, ou.uniform_grid(40), step, 4000, generator=g)
+    >>> coarse.value > 3 * fine.value
+    True
+    """
+    _checks.count("n", n, least=2)
+    stochastic(integrator)
+    spanning(grid, process)
+    t, weight = random_times(times, process, n, generator=generator)
+    knots = grid.to(dtype=t.dtype, device=t.device).flip(0)
+    held_at = knots[torch.searchsorted(knots, t, right=True).clamp(max=len(knots) - 1)]
+    held_at = torch.maximum(held_at, t).to(law.dtype)
+    t, weight = t.to(law.dtype), weight.to(law.dtype)
+    x = process.diffuse(law.sample(n, generator=generator), 0.0, t, generator=generator)
+    x_held = process.diffuse(x, t, held_at, generator=generator)
+    score_held = _checks.vectors("learned(x, t)", learned(x_held, held_at), x)
+    used = integrator.held_drift(x, t, x_held, held_at, score_held)
+    ideal = 0.5 * x + _checks.vectors("exact(x, t)", exact(x, t), x)
+    return Estimate.from_samples(weight * (used - ideal).square().sum(1))
+
+
+class Energy:
+    """Functional ∫ ‖e(Y_t, t)‖² dt along simulated paths, by the value at the start of each step.
+
+    On paths of ŝ its mean is ε̂², on paths of s* it is ε*², up to the step size.
+
+    Args:
+        error: e(x, t), called with x ``[n, d]`` and a float t.
+
+    >>> from scoredrift.scores import ConstantField
+    >>> from scoredrift.paths import EulerMaruyama
+    >>> from scoredrift.paths import simulate
+    >>> energy = Energy(ConstantField(torch.tensor([0.5])))
+    >>> grid = OrnsteinUhlenbeck(1.0, 3.0).uniform_grid(4)
+    >>> g = torch.Generator().manual_seed(0)
+    >>> start, step = torch.zeros(2, 1), EulerMaruyama()
+    >>> _ = simulate(lambda x, t: -x, start, grid, step, generator=g, functionals=[energy])
+    >>> energy.values
+    tensor([0.5000, 0.5000])
+    """
+
+    def __init__(self, error: VectorField) -> None:
+        self.error = error
+        self._sum: Tensor | None = None
+
+    def record(self, step: Step) -> None:
+        """Add ‖e‖² Δ of one step, Δ = t − t_next.
+
+        Args:
+            step: the step, from ``simulate``.
+        """
+        e = _checks.vectors("error(x, t)", self.error(step.x, step.t), step.x)
+        part = e.square().sum(1) * (step.t - step.t_next)
+        self._sum = part if self._sum is None else self._sum + part
+
+    @property
+    def values(self) -> Tensor:
+        """Energy of each path, shape ``[n]``.
+
+        Raises:
+            ValueError: nothing recorded yet.
+        """
+        return _recorded(self._sum)
+
+    def estimate(self) -> Estimate:
+        """Mean energy over the paths, with its standard error.
+
+        Raises:
+            ValueError: nothing recorded yet, or fewer than two paths.
+
+        >>> from scoredrift.scores import ConstantField
+        >>> energy, x = Energy(ConstantField(torch.tensor([2.0]))), torch.zeros(2, 1)
+        >>> energy.record(Step(x, 1.0, 0.5, x, x))
+        >>> energy.estimate()
+        Estimate(value=2.0, stderr=0.0)
+        """
+        return Estimate.from_samples(self.values)
+
+
+class Martingale:
+    """Functional M = ∫ e·dB̄ along simulated paths, with B̄ the Brownian motion that drives them.
+
+    On paths simulated with s* this is the score-error martingale of the theory, and
+    ``Martingale.values − ½ Energy.values`` is the log-ratio Z = log dP̂/dP*, up to the step size.
+
+    Args:
+        error: e(x, t), called with x ``[n, d]`` and a float t.
+
+    >>> from scoredrift.scores import ConstantField
+    >>> from scoredrift.paths import EulerMaruyama
+    >>> from scoredrift.paths import simulate
+    >>> m = Martingale(ConstantField(torch.tensor([1.0])))
+    >>> grid = OrnsteinUhlenbeck(1.0, 3.0).uniform_grid(4)
+    >>> g = torch.Generator().manual_seed(0)
+    >>> start, step = torch.zeros(20_000, 1), EulerMaruyama()
+    >>> _ = simulate(lambda x, t: -x, start, grid, step, generator=g, functionals=[m])
+    >>> round(float(m.values.var()), 1)  # ∫ 1 dt
+    2.0
+    """
+
+    def __init__(self, error: VectorField) -> None:
+        self.error = error
+        self._sum: Tensor | None = None
+
+    def record(self, step: Step) -> None:
+        """Add e·ΔB̄ = √Δ e·ξ of one step; how far ξ is the Brownian increment, see ``Step``.
+
+        Args:
+            step: the step, from ``simulate``.
+        """
+        e = _checks.vectors("error(x, t)", self.error(step.x, step.t), step.x)
+        part = (e * step.noise).sum(1) * (step.t - step.t_next) ** 0.5
+        self._sum = part if self._sum is None else self._sum + part
+
+    @property
+    def values(self) -> Tensor:
+        """Martingale of each path, shape ``[n]``.
+
+        Raises:
+            ValueError: nothing recorded yet.
+        """
+        return _recorded(self._sum)
+
+
+class LogRatio:
+    """Functional Z = log dP̂/dP* = M − ½ ∫ ‖e‖² dt along paths of s*, with both of its parts.
+
+    With Euler–Maruyama this is the exact log-ratio of the simulation with ŝ to that with s*, and with
+    any method E[e^Z] = 1, whatever the step size.
+
+    Args:
+        error: e(x, t), called once a step with x ``[n, d]`` and a float t.
+
+    >>> from scoredrift.scores import ConstantField
+    >>> ratio, x = LogRatio(ConstantField(torch.tensor([2.0]))), torch.zeros(2, 1)
+    >>> ratio.record(Step(x, 1.0, 0.75, torch.ones(2, 1), x))
+    >>> ratio.martingales, ratio.energies, ratio.values  # √Δ e ξ, Δ e², and Z
+    (tensor([1., 1.]), tensor([1., 1.]), tensor([0.5000, 0.5000]))
+    """
+
+    def __init__(self, error: VectorField) -> None:
+        self.error = error
+        self._martingale: Tensor | None = None
+        self._energy: Tensor | None = None
+
+    def record(self, step: Step) -> None:
+        """Add √Δ e·ξ and ‖e‖² Δ of one step, Δ = t − t_next.
+
+        Args:
+            step: the step, from ``simulate``.
+
+        Raises:
+            ValueError: an error of wrong shape.
+        """
+        gap = step.t - step.t_next
+        e = _checks.vectors("error(x, t)", self.error(step.x, step.t), step.x)
+        part, size = (e * step.noise).sum(1) * gap**0.5, e.square().sum(1) * gap
+        self._martingale = part if self._martingale is None else self._martingale + part
+        self._energy = size if self._energy is None else self._energy + size
+
+    @property
+    def martingales(self) -> Tensor:
+        """M of each path, shape ``[n]``.
+
+        Raises:
+            ValueError: nothing recorded yet.
+        """
+        return _recorded(self._martingale)
+
+    @property
+    def energies(self) -> Tensor:
+        """∫ ‖e‖² dt of each path, shape ``[n]``.
+
+        Raises:
+            ValueError: nothing recorded yet.
+        """
+        return _recorded(self._energy)
+
+    @property
+    def values(self) -> Tensor:
+        """Z of each path, shape ``[n]``.
+
+        Raises:
+            ValueError: nothing recorded yet.
+        """
+        return self.martingales - 0.5 * self.energies
+
+
+def _recorded(total: Tensor | None) -> Tensor:
+    if total is None:
+        _checks.refuse("values", "empty", "pass this functional to simulate first")
+    return total

@@ -1,0 +1,140 @@
+"""Where a stored number comes from: device, command, seed, commit, versions, precision, duration."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import platform
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np  # loads its linear algebra, which threadpool_info then sees
+import scipy
+import torch
+from threadpoolctl import threadpool_info
+
+from scoredrift._version import __version__
+
+
+def provenance(*, seed: int, device: torch.device | str) -> dict[str, Any]:
+    """Everything that someone needs to run it again and compare; take it when the run starts.
+
+    Args:
+        seed: seed of the run.
+        device: where it runs.
+
+    Returns:
+        Dictionary of texts and numbers, in a form that JSON holds. ``matmul`` is what torch does with
+        products of float32 matrices: "highest" is float32, anything else is less. The duration is for
+        the run to add.
+
+    >>> sorted(provenance(seed=1, device="cpu"))[:4]
+    ['command', 'commit', 'date', 'device']
+    """
+    return {
+        "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "commit": commit(),
+        "date": datetime.now(UTC).date().isoformat(),
+        "device": device_name(device),
+        "matmul": torch.get_float32_matmul_precision(),
+        "seed": seed,
+        "threads": torch.get_num_threads(),
+        "versions": versions(device),
+    }
+
+
+def versions(device: torch.device | str) -> dict[str, str]:
+    """Versions of what computes on a device; the package need not be installed.
+
+    Args:
+        device: torch device; on CUDA, Triton and CUDA count too.
+
+    >>> list(versions("cpu"))
+    ['python', 'scoredrift', 'torch']
+    """
+    found = {
+        "python": platform.python_version(),
+        "scoredrift": __version__,
+        "torch": torch.__version__,
+    }
+    if torch.device(device).type == "cuda":
+        found["cuda"] = str(torch.version.cuda)
+        if importlib.util.find_spec("triton"):
+            import triton  # its distribution may have another name
+
+            found["triton"] = triton.__version__
+    return found
+
+
+def device_name(device: torch.device | str) -> str:
+    """Name of the processor behind a torch device.
+
+    Args:
+        device: torch device.
+
+    >>> device_name("cpu") != ""
+    True
+    """
+    kind = torch.device(device)
+    if kind.type == "cuda":
+        return torch.cuda.get_device_name(kind)
+    if kind.type != "cpu":
+        return kind.type
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def machine() -> dict[str, Any]:
+    """The kind of machine: everything that decides the last bits of a number, beside code and seed.
+
+    Returns:
+        Processor, the vector instructions that torch uses, the kernels of numpy's linear algebra,
+        threads, and the versions of the numerical libraries; in a form that JSON holds. Two machines
+        with the same answer are expected to print the same digits.
+
+    >>> machine()["torch"] == torch.__version__
+    True
+    """
+    blas = {pool.get("architecture") or "" for pool in threadpool_info() if pool["user_api"] == "blas"}
+    return {
+        "blas": sorted(blas - {""}),
+        "capability": torch.backends.cpu.get_cpu_capability(),
+        "processor": device_name("cpu"),
+        "threads": torch.get_num_threads(),
+        "numpy": np.__version__,
+        "scipy": scipy.__version__,
+        "torch": torch.__version__,  # with its build, which the metadata of a package may lack
+    }
+
+
+def commit() -> str:
+    """Commit of the checkout that the package runs from, marked where files differ from it.
+
+    A copy of the files without their history has no commit to read: whoever copies sets the environment
+    variable ``SCOREDRIFT_COMMIT``.
+
+    Returns:
+        Hash, with "+" appended where there are uncommitted changes; outside a checkout what the
+        variable says, or "released".
+
+    >>> len(commit()) > 0
+    True
+    """
+    folder = Path(__file__).parent
+    try:
+        head = _git("rev-parse", "--short=12", "HEAD", folder=folder)
+        changed = _git("status", "--porcelain", "--untracked-files=no", "--", ".", folder=folder)
+    except (OSError, subprocess.CalledProcessError):
+        return os.environ.get("SCOREDRIFT_COMMIT") or "released"
+    return head + ("+" if changed else "")
+
+
+def _git(*words: str, folder: Path) -> str:
+    return subprocess.run(
+        ["git", *words], cwd=folder, check=True, capture_output=True, text=True
+    ).stdout.strip()

@@ -1,0 +1,194 @@
+"""Score errors: learned against exact, or injected into an exact score.
+
+The error e = ŝ − s* enters the theory through its size ‖e‖² (energy) and through the Langevin–Stein
+operator of the exact law,
+
+    𝒜_t e = ∇·e + e·s* = (1/q_t) ∇·(q_t e),        E_{q_t}[𝒜_t e] = 0.
+
+Fields to inject are in ``scores.fields``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from scoredrift import _checks
+from scoredrift.scores.base import FunctionScore, Score, SumScore
+
+
+class ErrorEvaluation(NamedTuple):
+    """A score error at n points.
+
+    Args:
+        value: e, shape ``[n, d]``, in inverse units of the data.
+        divergence: ∇·e, shape ``[n]``, in inverse squared units of the data.
+        exact: s*, shape ``[n, d]``.
+
+    >>> ErrorEvaluation(torch.ones(1, 2), torch.zeros(1), torch.ones(1, 2)).stein
+    tensor([2.])
+    """
+
+    value: Tensor
+    divergence: Tensor
+    exact: Tensor
+
+    @property
+    def stein(self) -> Tensor:
+        """Langevin–Stein operator 𝒜_t e = ∇·e + e·s*, shape ``[n]``."""
+        return self.divergence + (self.value * self.exact).sum(1)
+
+
+class ErrorField(Protocol):
+    """A score error together with the exact score that it is an error of.
+
+    >>> exact, push = FunctionScore(lambda x, t: -x), FunctionScore(lambda x, t: 0 * x + 1)
+    >>> error: ErrorField = InjectedField(push, exact)
+    """
+
+    @property
+    def learned(self) -> Score:
+        """Learned score ŝ = s* + e."""
+
+    @property
+    def exact(self) -> Score:
+        """Exact score s*."""
+
+    def __call__(self, x: Tensor, t: float | Tensor) -> Tensor:
+        """Error e(x, t), ``[n, d]``, for x ``[n, d]`` and t ``[]`` or ``[n]``."""
+
+    def divergence(self, x: Tensor, t: float | Tensor) -> Tensor:
+        """Divergence ∇·e(x, t), ``[n]``."""
+
+    def at(self, x: Tensor, t: float | Tensor) -> ErrorEvaluation:
+        """Error, its divergence and the exact score together."""
+
+
+@dataclass(frozen=True)
+class ScoreDifference:
+    """Score error e = ŝ − s* of a learned score.
+
+    Args:
+        learned: ŝ.
+        exact: s*, the score of the law that ŝ was meant to learn; what the two refuse is refused.
+
+    >>> from scoredrift.laws import GaussianMixture
+    >>> from scoredrift.process import OrnsteinUhlenbeck
+    >>> from scoredrift.scores import Flow
+    >>> q = GaussianMixture(torch.ones(1), torch.zeros(1, 1), torch.ones(1))
+    >>> exact = Flow(q, OrnsteinUhlenbeck())
+    >>> blurred = Flow(q.blur(1.0), OrnsteinUhlenbeck())
+    >>> bool(ScoreDifference(blurred, exact)(torch.ones(1, 1), 0.02) > 0)  # a blur pulls outwards
+    True
+    """
+
+    learned: Score
+    exact: Score
+
+    def __call__(self, x: Tensor, t: float | Tensor) -> Tensor:
+        """Error e(x, t) = ŝ(x, t) − s*(x, t), shape ``[n, d]``."""
+        return self.learned(x, t) - self.exact(x, t)
+
+    def divergence(self, x: Tensor, t: float | Tensor) -> Tensor:
+        """Divergence ∇·e(x, t) = ∇·ŝ − ∇·s*, shape ``[n]``.
+
+        >>> double, single = FunctionScore(lambda x, t: -2 * x), FunctionScore(lambda x, t: -x)
+        >>> ScoreDifference(double, single).divergence(torch.ones(1, 2), 1.0)
+        tensor([-2.])
+        """
+        return self.learned.divergence(x, t) - self.exact.divergence(x, t)
+
+    def at(self, x: Tensor, t: float | Tensor) -> ErrorEvaluation:
+        """Error, its divergence and the exact score, from one evaluation of each score.
+
+        >>> double, single = FunctionScore(lambda x, t: -2 * x), FunctionScore(lambda x, t: -x)
+        >>> ScoreDifference(double, single).at(torch.ones(1, 2), 1.0).stein  # −d + ‖x‖²
+        tensor([0.])
+        """
+        learned, its_divergence = self.learned.value_and_divergence(x, t)
+        exact, own = self.exact.value_and_divergence(x, t)
+        return ErrorEvaluation(learned - exact, its_divergence - own, exact)
+
+
+@dataclass(frozen=True)
+class InjectedField:
+    """Field e added to an exact score: ŝ = s* + e, with e known better than a difference of scores.
+
+    Args:
+        field: e, one of ``scores.fields``, or any field with a divergence.
+        exact: s*; what the two refuse is refused.
+
+    >>> exact, push = FunctionScore(lambda x, t: -x), FunctionScore(lambda x, t: 0 * x + 1)
+    >>> InjectedField(push, exact).learned(torch.zeros(1, 1), 1.0)
+    tensor([[1.]])
+    """
+
+    field: Score
+    exact: Score
+
+    @property
+    def learned(self) -> Score:
+        """Learned score ŝ = s* + e."""
+        return SumScore(self.exact, self.field)
+
+    def __call__(self, x: Tensor, t: float | Tensor) -> Tensor:
+        """Error e(x, t), shape ``[n, d]``."""
+        return self.field(x, t)
+
+    def divergence(self, x: Tensor, t: float | Tensor) -> Tensor:
+        """Divergence ∇·e(x, t), shape ``[n]``.
+
+        >>> exact, stretch = FunctionScore(lambda x, t: -x), FunctionScore(lambda x, t: x)
+        >>> InjectedField(stretch, exact).divergence(torch.ones(1, 2), 1.0)
+        tensor([2.])
+        """
+        return self.field.divergence(x, t)
+
+    def at(self, x: Tensor, t: float | Tensor) -> ErrorEvaluation:
+        """Error, its divergence and the exact score together.
+
+        >>> exact, stretch = FunctionScore(lambda x, t: -x), FunctionScore(lambda x, t: x)
+        >>> InjectedField(stretch, exact).at(torch.ones(1, 2), 1.0).stein  # d − ‖x‖²
+        tensor([0.])
+        """
+        return ErrorEvaluation(*self.field.value_and_divergence(x, t), self.exact(x, t))
+
+
+def check_divergence(field: Score, x: Tensor, t: float | Tensor, *, tolerance: float | None = None) -> None:
+    """Refuse a field whose divergence is not the trace of its Jacobian.
+
+    Everything that observability is made of rests on 𝒜_t e = ∇·e + e·s*, so a field of one's own
+    should pass here first. The Jacobian is taken by automatic differentiation, d backward passes.
+
+    Args:
+        field: any field with a divergence; its value must be written in torch operations.
+        x: points to look at, shape ``[n, d]``; ten or so will do.
+        t: time, shape ``[]`` or ``[n]``.
+        tolerance: largest deviation allowed, relative to 1 + the largest |∇·e|; by default a
+            thousand roundings of the dtype.
+
+    Raises:
+        ValueError: a divergence that deviates, is not finite, or has another shape than ``[n]``.
+
+    >>> check_divergence(FunctionScore(lambda x, t: x**2), torch.ones(3, 2), 1.0)
+    """
+    _checks.points("x", x)
+    slack = 1e3 * torch.finfo(x.dtype).eps if tolerance is None else tolerance
+    stated = field.divergence(x, t)
+    if stated.shape != (len(x),):
+        remedy = f"return one number for each point, [{len(x)}]"
+        _checks.refuse("field.divergence(x, t).shape", list(stated.shape), remedy)
+    _checks.floating("field.divergence(x, t)", stated)
+    true = FunctionScore(field).divergence(x, t)
+    gap = (stated - true).abs()
+    worst = int(gap.argmax())
+    if not float(gap[worst]) <= slack * (1 + float(true.abs().max())):  # also a NaN from the Jacobian
+        remedy = f"the trace of the Jacobian is {float(true[worst]):.6g}: correct the formula, or use"
+        _checks.refuse(
+            f"field.divergence(x[{worst}], t)",
+            f"{float(stated[worst]):.6g}",
+            f"{remedy} FunctionScore(field), which differentiates",
+        )

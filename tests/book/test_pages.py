@@ -1,0 +1,169 @@
+"""Every rendered page in a real browser, without network: what a reader would stumble over.
+
+Screenshots (wide, narrow, dark) are left in _build/screenshots for people to look at.
+"""
+
+import functools
+import http.server
+import re
+import shutil
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+HTML = ROOT / "_build/html"
+SHOTS = ROOT / "_build/screenshots"
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+PAGES = sorted(str(p.relative_to(HTML)) for p in (HTML / "book").rglob("*.html"))
+VIEWS = {"wide": (1400, "light"), "narrow": (390, "light"), "dark": (1400, "dark")}
+
+pytestmark = pytest.mark.skipif(
+    not CHROMIUM or not PAGES,
+    reason="needs Chromium (Debian: apt-get install chromium)"
+    if PAGES
+    else "needs the rendered book: run `make book`",
+)
+
+# Text of the article without code, formulas and scripts.
+PROSE = """() => {
+  const article = document.querySelector('article').cloneNode(true);
+  article.querySelectorAll('pre, code, mjx-container, script, style').forEach(e => e.remove());
+  return article.textContent;
+}"""
+RAW = re.compile(r"\$[^\d\s]|\\[a-zA-Z]{2,}|\\[()\[\]]|\{[\w:-]+\}|:::|\]\(|\bNone\b|<\w+>")
+UNTYPESET = """() => [...document.querySelectorAll('article .math')]
+  .filter(e => !e.querySelector('mjx-container')).map(e => e.textContent)"""
+WITHOUT_TEXT = (
+    "() => [...document.images].filter(i => !(i.alt || '').trim() || !i.naturalWidth).map(i => i.src)"
+)
+TOO_WIDE = """() => {
+  const scrolls = e => e && e !== document.body &&
+    (['auto', 'scroll'].includes(getComputedStyle(e).overflowX) || scrolls(e.parentElement));
+  return [...document.querySelectorAll('article *')].filter(e => !scrolls(e.parentElement) &&
+    e.getBoundingClientRect().right > document.documentElement.clientWidth + 1)
+    .map(e => e.tagName + '.' + e.className);
+}"""
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def site() -> Iterator[str]:
+    handler = functools.partial(Quiet, directory=str(HTML))
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/"
+    server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[object]:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def visit(browser, site):
+    """Open a page; requests that leave the machine are blocked and remembered, as are complaints."""
+    contexts = []
+
+    def open_page(name: str, width: int = 1400, scheme: str = "light"):
+        context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+        contexts.append(context)
+        page = context.new_page()
+        page.complaints = []
+
+        def gate(route) -> None:
+            url = route.request.url
+            if url.startswith((site, "data:", "blob:")):
+                route.continue_()
+            else:
+                page.complaints.append(f"request leaves the machine: {url}")
+                route.abort()
+
+        context.route("**/*", gate)
+        page.on(
+            "console", lambda m: page.complaints.append(f"console: {m.text}") if m.type == "error" else None
+        )
+        page.on("pageerror", lambda e: page.complaints.append(f"exception: {e}"))
+        page.on(
+            "response", lambda r: page.complaints.append(f"{r.status}: {r.url}") if r.status >= 400 else None
+        )
+        page.goto(site + name, wait_until="networkidle")
+        page.evaluate("window.MathJax ? MathJax.startup.promise.then(() => 1) : 1")
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+
+
+@pytest.mark.parametrize("view", VIEWS)
+@pytest.mark.parametrize("name", PAGES)
+def test_page(visit, name: str, view: str) -> None:
+    width, scheme = VIEWS[view]
+    page = visit(name, width, scheme)
+    SHOTS.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=SHOTS / f"{name.replace('/', '-').removesuffix('.html')}-{view}.png", full_page=True)
+    assert page.complaints == []
+    raw = RAW.search(page.evaluate(PROSE))
+    assert raw is None, f"raw markup on the page: {raw}"
+    assert page.evaluate(UNTYPESET) == [], "formulas that MathJax did not typeset"
+    assert page.locator("mjx-merror, [data-mjx-error]").count() == 0
+    assert page.evaluate(WITHOUT_TEXT) == [], "images without alternative text, or that did not load"
+    assert page.evaluate(TOO_WIDE) == [], "wider than the page"
+    assert page.evaluate("document.documentElement.dataset.theme") == scheme
+
+
+def test_chapter_has_theorems_folded_solutions_and_downloads(visit) -> None:
+    page = visit("book/part1/ou-bridge.html")
+    assert page.locator("div.proof.theorem").count() >= 2
+    solution = page.locator("div.solution").first
+    assert not solution.locator("mjx-container").first.is_visible()
+    solution.locator("button, .toggle-button, summary").first.click()
+    assert solution.locator("mjx-container").first.is_visible()
+    link = page.locator("a[href$='.ipynb']").first.get_attribute("href")
+    assert (HTML / "book/part1" / link).resolve().read_text() == (
+        ROOT / "book/part1/ou-bridge.ipynb"
+    ).read_text()
+
+
+def test_numbers_of_theorems_and_equations_are_those_of_the_notebook(visit) -> None:
+    text = visit("book/part1/ou-bridge.html").evaluate("document.querySelector('article').textContent")
+    notebook = (ROOT / "book/part1/ou-bridge.ipynb").read_text()
+    in_book = set(re.findall(r"(?:Theorem|Proposition|Corollary|Exercise|Figure) 1\.\d+", text))
+    in_notebook = set(re.findall(r"(?:Theorem|Proposition|Corollary|Exercise|Figure) 1\.\d+", notebook))
+    assert in_book == in_notebook
+    assert len(in_book) >= 10
+    tags = set(re.findall(r"tag\{(1\.\d+)\}", notebook))
+    assert tags == set(re.findall(r"\((1\.\d+)\)", text))
+
+
+def test_search_finds_a_chapter(visit, site: str) -> None:
+    page = visit("search.html?q=Girsanov")
+    page.wait_for_selector("#search-results li a")
+    assert any(
+        "ou-bridge" in (a.get_attribute("href") or "") for a in page.locator("#search-results li a").all()
+    )
+
+
+def test_ledger_page_shows_what_the_chapters_recorded(visit) -> None:
+    import json
+
+    page = visit("book/back/ledger.html")
+    rows = json.loads((HTML / "ledger.json").read_text())
+    shown = page.locator(".claim .verdict").all_inner_texts()
+    assert shown == [row["verdict"] for row in rows]
+    examined = {row["id"] for row in rows if row["checks"]}
+    assert {"O1", "O2", "O3", "O4"} <= examined
+    assert page.locator("a[href$='ledger.json']").count() == 1
