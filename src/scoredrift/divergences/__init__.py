@@ -7,6 +7,8 @@ and relatives of χ² that are always finite.
 
 from scoredrift.divergences.bounded import Finiteness, GoodSet, chi2_finite, good_set_chi2, midpoint_chi2
 from scoredrift.divergences.densities import Density, chi2, chi2_on_nodes, kl, kl_on_nodes
+from scoredrift.divergences.fixed_set import fixed_set_chi2, fixed_set_gram
+from scoredrift.divergences.kernels import kernel_chi2, outer_chi2
 from scoredrift.divergences.overlaps import mixture_gram
 from scoredrift.divergences.samples import Classifier, ClassifierBounds, classifier_bounds, knn_kl
 
@@ -20,10 +22,14 @@ __all__ = [
     "chi2_finite",
     "chi2_on_nodes",
     "classifier_bounds",
+    "fixed_set_chi2",
+    "fixed_set_gram",
     "good_set_chi2",
+    "kernel_chi2",
     "kl",
     "kl_on_nodes",
     "knn_kl",
     "midpoint_chi2",
     "mixture_gram",
+    "outer_chi2",
 ]

@@ -7,6 +7,7 @@ Blend, Marginal     Σ_i π_i q_i and q_t, of laws of any kind
 """
 
 from scoredrift.laws.base import Blend, Evaluation, Law, Marginal, Source, elapsed
+from scoredrift.laws.examples import mixture_of_three, on_nodes
 from scoredrift.laws.gaussian import Gaussian
 from scoredrift.laws.kernels import KernelDensity
 from scoredrift.laws.mixtures import GaussianMixture, mixture_of_five
@@ -22,4 +23,6 @@ __all__ = [
     "Source",
     "elapsed",
     "mixture_of_five",
+    "mixture_of_three",
+    "on_nodes",
 ]

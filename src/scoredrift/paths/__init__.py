@@ -15,6 +15,7 @@ from scoredrift.paths.integrators import (
     VectorField,
     stochastic,
 )
+from scoredrift.paths.ratios import PathRatios, exact_ratios, simulated_ratios
 from scoredrift.paths.simulation import (
     Functional,
     Step,
@@ -38,6 +39,7 @@ __all__ = [
     "Integrator",
     "LogRatio",
     "Martingale",
+    "PathRatios",
     "Step",
     "StochasticIntegrator",
     "Trajectory",
@@ -46,10 +48,12 @@ __all__ = [
     "decreasing",
     "evolve_density",
     "exact_paths",
+    "exact_ratios",
     "held_energy",
     "ideal_energy",
     "learned_energy",
     "simulate",
+    "simulated_ratios",
     "spanning",
     "stochastic",
 ]
