@@ -11,7 +11,7 @@ from scoredrift.laws import GaussianMixture, KernelDensity, mixture_of_five, on_
 from scoredrift.process import OrnsteinUhlenbeck
 
 OU = OrnsteinUhlenbeck()
-NORMAL = GaussianMixture(*(torch.tensor(v).double() for v in ([1.0], [[0.0]], [0.36])))
+NORMAL = GaussianMixture(*(torch.tensor(v, dtype=torch.float64) for v in ([1.0], [[0.0]], [0.36])))
 
 
 @pytest.mark.parametrize(("h", "t0"), [(0.6, 0.02), (0.1, 0.02), (0.2, 0.5)])
