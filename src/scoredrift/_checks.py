@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any, NoReturn
 
 import torch
 from torch import Tensor
+from torch.autograd.forward_ad import unpack_dual
 
 FLOATING = (torch.float32, torch.float64)
 
@@ -27,10 +28,10 @@ def refuse(name: str, value: Any, remedy: str) -> NoReturn:
 
 
 def count(name: str, value: int, *, least: int = 1) -> int:
-    """Return ``value`` if it is an integer of at least ``least``."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+    """Return ``value`` as an int if it is an integer of at least ``least``; numpy's integers count."""
+    if isinstance(value, bool) or not isinstance(value, Integral) or int(value) < least:
         refuse(name, repr(value), f"pass an integer ≥ {least}")
-    return value
+    return int(value)
 
 
 def number(
@@ -46,10 +47,37 @@ def number(
     return result
 
 
+def holds(mask: Tensor) -> bool:
+    """Whether all entries are true; taken for granted inside torch.func.vmap, which hides them."""
+    try:
+        return bool(mask.all())
+    except RuntimeError as error:
+        if "vmap" not in str(error):
+            raise
+        return True
+
+
 def finite(value: Tensor) -> bool:
     """Whether no entry is NaN or infinite."""
     # Both survive a sum, which is far cheaper than a look at every entry; but a sum can overflow.
-    return math.isfinite(float(value.detach().sum())) or bool(torch.isfinite(value).all())
+    return holds(torch.isfinite(value.detach().sum())) or holds(torch.isfinite(value))
+
+
+def followed(*values: Tensor) -> bool:
+    """Whether automatic differentiation, in any mode, or torch.func follows these tensors."""
+    if torch.is_grad_enabled() and any(value.requires_grad for value in values):
+        return True
+    return any(
+        unpack_dual(value).tangent is not None or torch._C._functorch.is_functorch_wrapped_tensor(value)
+        for value in values
+    )
+
+
+def sum_to_one(name: str, weights: Tensor) -> None:
+    """Refuse weights whose sum is off by more than the rounding of a softmax or of a division by the sum."""
+    total = weights.detach().double().sum()
+    if not holds((total - 1).abs() <= 64 * min(len(weights), 128) * torch.finfo(weights.dtype).eps):
+        refuse(f"{name}.sum()", float(total), "weights sum to one; divide by their sum")
 
 
 def floating(name: str, value: Any) -> Tensor:
@@ -86,7 +114,7 @@ def times(name: str, t: float | Tensor, x: Tensor, low: float, high: float) -> T
         refuse(f"{name}.shape", list(value.shape), remedy)
     slack = _TIME_SLACK * max(1.0, abs(low))
     outside = ~((value >= low - slack) & (value <= high * (1 + _TIME_SLACK)))
-    if bool(outside.any()):
+    if not holds(~outside):
         worst = float(value[outside][0]) if value.ndim else float(value)
         wider = "" if math.isinf(high) else ", or widen t_min, t_max of the process"
         refuse(name, worst, f"pass times in [{low}, {high}]{wider}")

@@ -61,7 +61,7 @@ def variance(t: float | Tensor) -> Tensor:
 
 def _elapsed(t: float | Tensor) -> Tensor:
     value = t if isinstance(t, Tensor) else torch.as_tensor(t, dtype=torch.float64)
-    if not bool((value >= 0).all()):  # also catches NaN
+    if not _checks.holds(value >= 0):  # also catches NaN
         _checks.refuse("t", float(value.min()), "pass times ≥ 0")
     return value
 

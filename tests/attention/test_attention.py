@@ -13,7 +13,7 @@ from helpers import needs_cuda, points, repeatable, seeded
 from scoredrift import GaussianMixture, KernelDensity, mixture_of_five
 from scoredrift.attention import Moments, fused, local_blocks, plain_moments, softmax_moments
 
-ROUNDING = {torch.float32: {"rtol": 3e-5, "atol": 3e-5}, torch.float64: {"rtol": 1e-11, "atol": 1e-11}}
+ROUNDING = {torch.float32: {"rtol": 3e-5, "atol": 1e-4}, torch.float64: {"rtol": 1e-11, "atol": 1e-11}}
 each_route = pytest.mark.parametrize("route", [softmax_moments, plain_moments])
 each_dtype = pytest.mark.parametrize("dtype", ROUNDING, ids=str)
 
@@ -24,7 +24,9 @@ def brute_force(y, gain, centres, log_weights=None):
     squared = away.square().sum(2)
     logits = -0.5 * gain.double()[:, None] * squared + (0 if log_weights is None else log_weights.double())
     share = torch.softmax(logits, 1)
-    return Moments((share[:, :, None] * away).sum(1), (share * squared).sum(1), torch.logsumexp(logits, 1))
+    shift = (share[:, :, None] * away).sum(1)
+    scatter = (share * (away - shift[:, None]).square().sum(2)).sum(1)
+    return Moments(shift, scatter, torch.logsumexp(logits, 1))
 
 
 def chances(seed, n):
@@ -64,7 +66,7 @@ def test_both_routes_agree_with_brute_force_for_any_numbers_of_points(seed, n, m
         agree(route(y, gain, centres, log_weights), y, gain, centres, log_weights, rtol=1e-10, atol=1e-10)
 
 
-@pytest.mark.parametrize(("route", "digits"), [(softmax_moments, 1e-4), (plain_moments, 1e-3)])
+@pytest.mark.parametrize(("route", "digits"), [(softmax_moments, 1e-4), (plain_moments, 1e-5)])
 @each_dtype
 def test_attention_does_not_care_where_the_origin_is(small_blocks, route, digits, dtype):
     """Distances are of order one; without a local origin 1000² would eat all digits of a float32."""
@@ -163,14 +165,14 @@ def test_plain_route_holds_few_logits_at_once(small_blocks, monkeypatch):
 
 @pytest.mark.parametrize("name", ["y", "gain", "centres"])
 def test_gradients_of_the_log_sum_are_moments(name):
-    """∂ log_sum/∂y = g · shift, ∂ log_sum/∂g = −½ spread, and moving all points changes nothing."""
+    """∂ log_sum/∂y = g · shift, ∂ log_sum/∂g = −½ (‖shift‖² + scatter), and moving all points changes nothing."""
     y, gain, centres = points(12, 9, 3), torch.linspace(0.1, 2, 9).double(), points(13, 6, 3)
-    shift, spread, _ = brute_force(y, gain, centres)
+    shift, scatter, _ = brute_force(y, gain, centres)
     inputs = {"y": y, "gain": gain, "centres": centres}
     inputs[name].requires_grad_(True)
     (slope,) = torch.autograd.grad(softmax_moments(**inputs).log_sum.sum(), inputs[name])
     pull = gain.detach()[:, None] * shift.detach()
-    wanted = {"y": pull, "gain": -0.5 * spread.detach(), "centres": -pull.sum(0)}
+    wanted = {"y": pull, "gain": -0.5 * (shift.square().sum(1) + scatter).detach(), "centres": -pull.sum(0)}
     torch.testing.assert_close(slope.sum(0) if name == "centres" else slope, wanted[name])
 
 
@@ -251,7 +253,12 @@ def test_cuda_route_gives_each_query_one_answer(monkeypatch):
     """The sorting around the kernel, with the plain route in place of the kernel."""
     stand_in = types.ModuleType("scoredrift.attention.triton")
     stand_in.MAX_DIM = 3
-    stand_in.moments = lambda *inputs: tuple(plain_moments(*inputs))
+
+    def kernel(*inputs):
+        shift, scatter, log_sum = plain_moments(*inputs)
+        return shift, scatter + shift.square().sum(1), log_sum
+
+    stand_in.moments = kernel
     monkeypatch.setitem(sys.modules, "scoredrift.attention.triton", stand_in)
     monkeypatch.setattr("scoredrift.attention.triton", stand_in, raising=False)
     y = torch.randn(1001, 3, generator=seeded(2))  # not a multiple: some queries sit in two blocks

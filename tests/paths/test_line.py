@@ -32,7 +32,9 @@ def test_the_law_of_another_flow_is_generated_with_its_energy():
 def test_a_push_moves_a_normal_law():
     """dm/ds = ½ m + c − m for N(0, 1): the mean at t0 is 2c (1 − e^{−L/2}), and ε̂² = c² L."""
     flow = Flow(gaussian([0.0], 1.0), OU)
-    found = generate_on_nodes(flow.inject(ConstantField(torch.tensor([0.3]).double())), NODES, OU.uniform_grid(400))
+    found = generate_on_nodes(
+        flow.inject(ConstantField(torch.tensor([0.3]).double())), NODES, OU.uniform_grid(400)
+    )
     spacing = float(NODES[1] - NODES[0])
     mean = float(found.density @ NODES) * spacing
     assert mean == pytest.approx(0.6 * (1 - math.exp(-OU.duration / 2)), rel=3e-3)
@@ -64,13 +66,30 @@ def test_the_squared_rest_of_a_push_is_known():
 
 
 BAD = [
-    ("error = FunctionScore against Flow", lambda: exact_ratios(
-        THREE.error(FunctionScore(lambda x, t: -x)), 10, OU.geometric_grid(4), generator=seeded(0))),
-    ("error = Flow against Flow", lambda: exact_ratios(
-        THREE.error(Flow(WIDER.law, OrnsteinUhlenbeck(0.1))), 10, OU.geometric_grid(4), generator=seeded(0))),
+    (
+        "error = FunctionScore against Flow",
+        lambda: exact_ratios(
+            THREE.error(FunctionScore(lambda x, t: -x)), 10, OU.geometric_grid(4), generator=seeded(0)
+        ),
+    ),
+    (
+        "error = Flow against Flow",
+        lambda: exact_ratios(
+            THREE.error(Flow(WIDER.law, OrnsteinUhlenbeck(0.1))),
+            10,
+            OU.geometric_grid(4),
+            generator=seeded(0),
+        ),
+    ),
     ("grid", lambda: exact_ratios(THREE.error(WIDER), 10, OU.geometric_grid(4)[1:], generator=seeded(0))),
-    ("error.exact.law.dim = 10", lambda: generate_on_nodes(
-        Flow(mixture_of_five(), OU).inject(LinearField(torch.eye(10).double())), NODES, OU.geometric_grid(4))),
+    (
+        "error.exact.law.dim = 10",
+        lambda: generate_on_nodes(
+            Flow(mixture_of_five(), OU).inject(LinearField(torch.eye(10).double())),
+            NODES,
+            OU.geometric_grid(4),
+        ),
+    ),
 ]
 
 

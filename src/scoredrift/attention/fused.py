@@ -3,7 +3,7 @@
 For a query y with gain g > 0 and centres c_j with weights w_j,
 
     logit_j = log w_j − ½ g ‖y − c_j‖²,         r = softmax(logits),
-    shift   = Σ r_j (c_j − y),    spread = Σ r_j ‖c_j − y‖²,    log_sum = log Σ exp(logit_j).
+    shift = Σ r_j (c_j − y),    scatter = Σ r_j ‖c_j − y − shift‖²,    log_sum = log Σ exp(logit_j).
 
 Up to terms that do not depend on j the logit is the scalar product of (g y, g, 1) with the key
 (c_j, −½‖c_j‖², log w_j): scaled dot-product attention whose keys are also its values. Fused
@@ -13,6 +13,12 @@ In this form the logits are small differences of large numbers, and float32 lose
 can be several hundred. Only distances matter, so both sides may be moved to any origin o. Queries
 are sorted into blocks of near neighbours, and each block takes its own mean as origin; then the
 centres that matter are near the origin, and the lost digits belong to centres that do not.
+
+That fails where near neighbours are far apart in units of g^{−1/2}, and for queries that are far from
+all centres: what is left of the digits is known afterwards, and such queries are taken again. Then all
+distances are relative to the centre o of the largest logit, and nothing large cancels:
+
+    logit_j − logit_o = log w_j/w_o − ½ g (c_j − o)·(c_j + o − 2y).
 """
 
 from __future__ import annotations
@@ -26,11 +32,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from scoredrift import _checks
+
 # Queries that share an origin, at most: the fewer, the closer the origin and the more digits; the more,
 # the less work around the kernel.
 _ROWS_ON_CPU, _ROWS_ON_CUDA = 1536, 128
-# Entries of the matrix of logits that the plain route holds at once.
-_ENTRIES = 2**22
+# Entries of the array, queries × centres × dimensions, that the plain route holds at once.
+_ENTRIES = 2**19
 # Queries, keys and values to averages and log-sums.
 _Kernel = Callable[..., tuple[Tensor, Tensor]]
 
@@ -40,16 +48,16 @@ class Moments(NamedTuple):
 
     Args:
         shift: Σ r_j (c_j − y), shape ``[n, d]``.
-        spread: Σ r_j ‖c_j − y‖², shape ``[n]``.
+        scatter: Σ r_j ‖c_j − y − shift‖², shape ``[n]``.
         log_sum: log Σ exp(logit_j), shape ``[n]``.
 
     >>> one = torch.ones(1)
     >>> softmax_moments(torch.zeros(1, 1), one, torch.tensor([[3.0]]))
-    Moments(shift=tensor([[3.]]), spread=tensor([9.]), log_sum=tensor([-4.5000]))
+    Moments(shift=tensor([[3.]]), scatter=tensor([0.]), log_sum=tensor([-4.5000]))
     """
 
     shift: Tensor
-    spread: Tensor
+    scatter: Tensor
     log_sum: Tensor
 
 
@@ -75,8 +83,7 @@ def softmax_moments(y: Tensor, gain: Tensor, centres: Tensor, log_weights: Tenso
     True
     """
     inputs = (y, gain, centres) if log_weights is None else (y, gain, centres, log_weights)
-    followed = torch.is_grad_enabled() and any(value.requires_grad for value in inputs)
-    if followed or len(y) == 0:
+    if _checks.followed(*inputs) or len(y) == 0:
         return plain_moments(y, gain, centres, log_weights)
     if y.device.type == "cpu" and (kernel := _kernel_on_cpu(y.dtype)):
         return _fused_on_cpu(kernel, y, gain, centres, log_weights)
@@ -86,7 +93,7 @@ def softmax_moments(y: Tensor, gain: Tensor, centres: Tensor, log_weights: Tenso
 
 
 def plain_moments(y: Tensor, gain: Tensor, centres: Tensor, log_weights: Tensor | None = None) -> Moments:
-    """Softmax moments written out: distances, softmax, products, for a block of queries at a time.
+    """Softmax moments written out, all differences before squares and sums, a block of queries at a time.
 
     The reference for the fused routes, and the route that automatic differentiation can follow.
 
@@ -96,10 +103,10 @@ def plain_moments(y: Tensor, gain: Tensor, centres: Tensor, log_weights: Tensor 
     Returns:
         Moments.
 
-    >>> plain_moments(torch.zeros(1, 1), torch.ones(1), torch.tensor([[3.0]])).spread
-    tensor([9.])
+    >>> plain_moments(torch.zeros(1, 1), torch.ones(1), torch.tensor([[3.0], [3.0]])).shift
+    tensor([[3.]])
     """
-    rows = max(1, _ENTRIES // len(centres))
+    rows = max(1, _ENTRIES // centres.numel())
     blocks = [
         _plain_block(y_block, gain_block, centres, log_weights)
         for y_block, gain_block in zip(y.split(rows), gain.split(rows), strict=True)
@@ -108,14 +115,41 @@ def plain_moments(y: Tensor, gain: Tensor, centres: Tensor, log_weights: Tensor 
 
 
 def _plain_block(y: Tensor, gain: Tensor, centres: Tensor, log_weights: Tensor | None) -> Moments:
-    squared = torch.cdist(y, centres, compute_mode="donot_use_mm_for_euclid_dist").square()
-    logits = -0.5 * gain[:, None] * squared
-    if log_weights is not None:
-        logits = logits + log_weights
-    log_sum = torch.logsumexp(logits, dim=1)
-    share = torch.exp(logits - log_sum[:, None])
-    origin = y.detach().mean(0)
-    return Moments(share @ (centres - origin) - (y - origin), (share * squared).sum(1), log_sum)
+    log_weights = centres.new_zeros(len(centres)) if log_weights is None else log_weights
+    away = centres - y[:, None]
+    top = (log_weights - 0.5 * gain[:, None] * away.square().sum(2)).argmax(1)
+    near, first = centres[top] - y, log_weights[top]
+    local = centres - centres[top][:, None]
+    products = (local * (away + near[:, None])).sum(2)
+    logits = log_weights - first[:, None] - 0.5 * gain[:, None] * products
+    share = torch.softmax(logits, dim=1)
+    mean = (share[:, :, None] * local).sum(1)
+    scatter = (share * (local - mean[:, None]).square().sum(2)).sum(1)
+    peak = first - 0.5 * gain * near.square().sum(1)
+    return Moments(near + mean, scatter, peak + torch.logsumexp(logits, dim=1))
+
+
+def _doubtful(shift: Tensor, scatter: Tensor, gain: Tensor, own: Tensor) -> Tensor:
+    """Where rounding may show in shift or scatter; ``own`` is the square of y in its block's coordinates."""
+    dim, size = shift.shape[-1], shift.square().sum(-1)
+    eps = torch.finfo(shift.dtype).eps
+    allowed = 3 * eps**0.5
+    of_logits = eps * gain * (own + size + scatter.abs())
+    width = gain * scatter.abs() + of_logits  # and its own rounding
+    sure = of_logits * (1 + width) <= allowed * dim
+    return ~(sure & (of_logits.square() * width <= allowed**2 * (gain * size + dim)))
+
+
+def _taken_again(
+    found: Moments, doubtful: Tensor, y: Tensor, gain: Tensor, centres: Tensor, log_weights: Tensor | None
+) -> Moments:
+    again = doubtful.nonzero()[:, 0]
+    if len(again):
+        for part, right in zip(
+            found, plain_moments(y[again], gain[again], centres, log_weights), strict=True
+        ):
+            part[again] = right
+    return found
 
 
 def _fused_on_cuda(y: Tensor, gain: Tensor, centres: Tensor, log_weights: Tensor | None) -> Moments:
@@ -123,12 +157,17 @@ def _fused_on_cuda(y: Tensor, gain: Tensor, centres: Tensor, log_weights: Tensor
 
     if y.shape[1] > triton.MAX_DIM:
         return plain_moments(y, gain, centres, log_weights)
-    order = local_blocks(y, _ROWS_ON_CUDA).flatten()
-    parts = triton.moments(y[order], gain[order], centres.contiguous(), log_weights)
+    blocks = local_blocks(y, _ROWS_ON_CUDA)
+    order = blocks.flatten()
+    shift, spread, log_sum = triton.moments(y[order], gain[order], centres.contiguous(), log_weights)
+    found = Moments(shift, spread - shift.square().sum(1), log_sum)
+    own = (y[blocks] - y[blocks].mean(1, keepdim=True)).square().sum(2).flatten()
+    doubtful = _doubtful(shift, found.scatter, gain[order], own)
     # A point that sits in two blocks has two results, which may differ in their last digits.
     places = torch.arange(len(order), device=y.device)
     first = torch.full((len(y),), len(order), device=y.device).scatter_reduce(0, order, places, "amin")
-    return Moments(*(part[first] for part in parts))
+    found = Moments(*(part[first] for part in found))
+    return _taken_again(found, doubtful[first], y, gain, centres, log_weights)
 
 
 @functools.cache
@@ -158,6 +197,7 @@ def _fused_on_cpu(
     (n, dim), m = y.shape, len(centres)
     width = dim + 1 if log_weights is None else dim + 2
     result = Moments(y.new_empty(n, dim), y.new_empty(n), y.new_empty(n))
+    doubtful = y.new_empty(n, dtype=torch.bool)
     # A group of blocks keeps the threads busy, so what a block is need not depend on their number.
     rows = min(_ROWS_ON_CPU, max(256, n // 4))  # few queries afford finer blocks
     for block in local_blocks(y, rows).split(torch.get_num_threads()):
@@ -173,10 +213,11 @@ def _fused_on_cpu(
         averages, log_sums = kernel(queries, keys, keys, scale=1.0)
         mean, norm = averages[0, :, :, :dim], -2 * averages[0, :, :, dim]
         own = local.square().sum(2)
-        result.shift[block] = mean - local
-        result.spread[block] = norm - 2 * (mean * local).sum(2) + own
+        shift, scatter = mean - local, norm - mean.square().sum(2)
+        result.shift[block], result.scatter[block] = shift, scatter
         result.log_sum[block] = log_sums.reshape(g.shape).to(y.dtype) - 0.5 * g * own
-    return result
+        doubtful[block] = _doubtful(shift, scatter, g, own)
+    return _taken_again(result, doubtful, y, gain, centres, log_weights)
 
 
 def local_blocks(y: Tensor, rows: int) -> Tensor:

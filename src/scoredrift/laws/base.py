@@ -14,16 +14,21 @@ and since the flow is linear in the law, the same holds at every time t.
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, ParamSpec, Protocol, TypeVar
 
 import torch
 from torch import Tensor
 
 from scoredrift import _checks
 from scoredrift import process as ou
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 class Evaluation(NamedTuple):
@@ -50,8 +55,14 @@ class Source(Protocol):
         """Draw n independent points, shape ``[n, d]``."""
 
 
-class Law(Source, Protocol):
+class Law(ABC):
     """A law with a density, whose Ornstein–Uhlenbeck flow is known exactly.
+
+    All else follows from the flow ``at`` points. A law of your own gives ``sample``, ``at`` and
+
+        dim: dimension d;
+        dtype: precision of the parameters, and so of all results;
+        device: where the parameters live.
 
     >>> from scoredrift.laws import mixture_of_five
     >>> law: Law = mixture_of_five()
@@ -59,21 +70,25 @@ class Law(Source, Protocol):
     torch.Size([1, 10])
     """
 
-    @property
-    def dim(self) -> int:
-        """Dimension d."""
+    if TYPE_CHECKING:  # fields, class attributes or properties of the laws
 
-    @property
-    def dtype(self) -> torch.dtype:
-        """Precision of the parameters, and so of all results."""
+        @property
+        def dim(self) -> int:
+            """Dimension d."""
 
-    @property
-    def device(self) -> torch.device:
-        """Where the parameters live."""
+        @property
+        def dtype(self) -> torch.dtype:
+            """Precision."""
 
-    def log_density(self, x: Tensor) -> Tensor:
-        """Log-density log q(x) in nats, shape ``[n]``."""
+        @property
+        def device(self) -> torch.device:
+            """Device."""
 
+    @abstractmethod
+    def sample(self, n: int, *, generator: torch.Generator) -> Tensor:
+        """Draw n independent points, shape ``[n, d]``."""
+
+    @abstractmethod
     def at(self, x: Tensor, t: float | Tensor = 0.0) -> Evaluation:
         """Log-density, score and its divergence at the points, for the law of X_t when X_0 ~ q.
 
@@ -81,6 +96,138 @@ class Law(Source, Protocol):
             x: points, shape ``[n, d]``.
             t: time ≥ 0, shape ``[]`` or ``[n]``.
         """
+
+    def log_density(self, x: Tensor) -> Tensor:
+        """Log-density log q(x).
+
+        Args:
+            x: points, shape ``[n, d]``, in the dtype and on the device of the law.
+
+        Returns:
+            log q in nats, shape ``[n]``.
+
+        Raises:
+            ValueError: points of another shape, dtype or device, or not finite.
+
+        >>> from scoredrift.laws import KernelDensity
+        >>> KernelDensity(torch.zeros(5, 1), 1.0).log_density(torch.zeros(1, 1))
+        tensor([-0.9189])
+        """
+        return self.at(x).log_density
+
+    def score(self, x: Tensor) -> Tensor:
+        """Score ∇ log q(x); Args and Raises as for ``log_density``.
+
+        Returns:
+            Score, shape ``[n, d]``, in inverse units of the data.
+
+        >>> from scoredrift.laws import KernelDensity
+        >>> KernelDensity(torch.zeros(5, 1), 1.0).score(torch.ones(1, 1))
+        tensor([[-1.]])
+        """
+        return self.at(x).score
+
+    def score_divergence(self, x: Tensor) -> Tensor:
+        """Divergence of the score, ∇·∇ log q(x); Args and Raises as for ``log_density``.
+
+        Returns:
+            Divergence, shape ``[n]``, in inverse squared units of the data.
+
+        >>> from scoredrift.laws import KernelDensity
+        >>> KernelDensity(torch.zeros(5, 2), 1.0).score_divergence(torch.ones(1, 2))
+        tensor([-2.])
+        """
+        return self.at(x).score_divergence
+
+    def diffuse(self, t: float) -> Law:
+        """Law of X_t when X_0 follows this law.
+
+        Args:
+            t: time ≥ 0.
+
+        Raises:
+            ValueError: t that is negative or not finite.
+
+        >>> from scoredrift.laws import mixture_of_five
+        >>> p = mixture_of_five()
+        >>> Blend((0.5, 0.5), (p, p.blur(1.0))).diffuse(0.5)
+        Marginal(Blend(2 laws, d = 10, float64), t = 0.5)
+        """
+        return Marginal(self, t)
+
+    def to(self, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Law:
+        """The same law on another device or in another precision.
+
+        Args:
+            device: new device; None keeps the old one.
+            dtype: float32 or float64; None keeps the old one.
+
+        Raises:
+            ValueError: another dtype, or a law of your own that does not say how.
+
+        >>> from scoredrift.laws import mixture_of_five
+        >>> Marginal(mixture_of_five(), 0.5).to(dtype=torch.float32).dtype
+        torch.float32
+        """
+        if device not in (None, self.device, str(self.device)) or dtype not in (None, self.dtype):
+            wanted = ", ".join(str(value) for value in (device, dtype) if value is not None)
+            _checks.refuse(f"{type(self).__name__}.to", wanted, "define to(device=, dtype=) in this class")
+        return self
+
+    def __repr__(self) -> str:
+        return summary(self)
+
+
+def summary(law: Law, *first: str) -> str:
+    """Short text of a law: its kind, ``first``, dimension, precision, and device other than the CPU.
+
+    >>> from scoredrift.laws import KernelDensity
+    >>> summary(KernelDensity(torch.zeros(5, 2), 1.0), "5 centres")
+    'KernelDensity(5 centres, d = 2, float32)'
+    """
+    words = [*first, f"d = {law.dim}", str(law.dtype).removeprefix("torch.")]
+    if law.device.type != "cpu":
+        words.append(str(law.device))
+    return f"{type(law).__name__}({', '.join(words)})"
+
+
+def in_own_precision(method: Callable[P, R]) -> Callable[P, R]:
+    """Decorator: autocast does not reach the method, whose results have the precision of its inputs.
+
+    >>> from scoredrift.laws import Gaussian
+    >>> law, x = Gaussian(torch.zeros(2), 3 * torch.eye(2)), torch.ones(1, 2)
+    >>> with torch.autocast("cpu", dtype=torch.bfloat16):
+    ...     inside = law.score(x)
+    >>> torch.equal(inside, law.score(x))
+    True
+    """
+
+    @functools.wraps(method)
+    def exact(*args: P.args, **kwargs: P.kwargs) -> R:
+        with torch.autocast("cpu", enabled=False), torch.autocast("cuda", enabled=False):
+            return method(*args, **kwargs)
+
+    return exact
+
+
+def representable(found: Evaluation) -> Evaluation:
+    """The evaluation, if none of its numbers has left the range of its precision.
+
+    Raises:
+        ValueError: points too far, or laws too narrow, for the precision.
+
+    >>> from scoredrift.laws import Gaussian
+    >>> Gaussian(torch.zeros(1), torch.eye(1)).log_density(torch.tensor([[1e20]]))
+    Traceback (most recent call last):
+    ...
+    ValueError: log-density = out of the range of torch.float32 at 1 of 1 points: ...
+    """
+    density, _, divergence = found
+    if not (_checks.finite(density) and _checks.finite(divergence)):
+        wrong = int((~(density.isfinite() & divergence.isfinite())).sum())
+        told = f"out of the range of {density.dtype} at {wrong} of {len(density)} points"
+        _checks.refuse("log-density", told, "take points nearer to the law, or float64 (law.to, x.double())")
+    return found
 
 
 def elapsed(t: float | Tensor, x: Tensor) -> Tensor:
@@ -105,8 +252,8 @@ def elapsed(t: float | Tensor, x: Tensor) -> Tensor:
     return value.clamp(max=60.0 if x.dtype == torch.float32 else 400.0).reshape(-1, 1)
 
 
-@dataclass(frozen=True)
-class Blend:
+@dataclass(frozen=True, eq=False, repr=False)
+class Blend(Law):
     """Blend q = Σ_i π_i q_i of laws of any kind; its flow is the blend of their flows.
 
     Args:
@@ -142,6 +289,13 @@ class Blend:
                 here, there = getattr(law, name), getattr(first, name)
                 if here != there:
                     _checks.refuse(f"laws.{name}", here, f"the first law has {there}; convert one of them")
+
+    def __repr__(self) -> str:
+        return summary(self, f"{len(self.laws)} laws")
+
+    def to(self, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Blend:
+        """The blend of the parts on another device or in another precision; as for ``Law.to``."""
+        return Blend(self.weights, [law.to(device=device, dtype=dtype) for law in self.laws])
 
     @property
     def dim(self) -> int:
@@ -182,10 +336,7 @@ class Blend:
                 points[mine] = law.sample(int(mine.sum()), generator=generator)
         return points
 
-    def log_density(self, x: Tensor) -> Tensor:
-        """Log-density log q(x) = log Σ π_i q_i(x) in nats, shape ``[n]``; x as for ``at``."""
-        return self.at(x).log_density
-
+    @in_own_precision
     def at(self, x: Tensor, t: float | Tensor = 0.0) -> Evaluation:
         """Log-density, score and its divergence of the flow at time t, formulas above.
 
@@ -199,17 +350,17 @@ class Blend:
         parts = [law.at(x, t) for law in self.laws]
         chances = torch.tensor(self.weights, dtype=x.dtype, device=x.device)
         logits = torch.stack([part.log_density for part in parts], dim=1) + chances.log()
-        log_density = torch.logsumexp(logits, dim=1)
-        share = torch.exp(logits - log_density[:, None])
+        share = torch.softmax(logits, dim=1)
         scores = torch.stack([part.score for part in parts], dim=1)
         own = torch.stack([part.score_divergence for part in parts], dim=1)
         score = (share[:, :, None] * scores).sum(1)
-        spread = (share * (own + scores.square().sum(2))).sum(1)
-        return Evaluation(log_density, score, spread - score.square().sum(1))
+        # Σ r ‖s_i‖² − ‖s‖² would be a small difference of large numbers far from all parts.
+        scatter = (scores - score[:, None]).square().sum(2)
+        return Evaluation(torch.logsumexp(logits, dim=1), score, (share * (own + scatter)).sum(1))
 
 
-@dataclass(frozen=True)
-class Marginal:
+@dataclass(frozen=True, eq=False, repr=False)
+class Marginal(Law):
     """Law q_t of X_t when X_0 ~ q, for a law of any kind: to draw from and to compare densities.
 
     Args:
@@ -229,7 +380,25 @@ class Marginal:
     t: float
 
     def __post_init__(self) -> None:
-        _checks.number("t", self.t, low=0.0)
+        object.__setattr__(self, "t", _checks.number("t", self.t, low=0.0))
+
+    def __repr__(self) -> str:
+        return f"Marginal({self.law!r}, t = {self.t:g})"
+
+    @property
+    def dim(self) -> int:
+        """Dimension d of the law."""
+        return self.law.dim
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Precision of the law."""
+        return self.law.dtype
+
+    @property
+    def device(self) -> torch.device:
+        """Device of the law."""
+        return self.law.device
 
     def sample(self, n: int, *, generator: torch.Generator) -> Tensor:
         """Draw n independent points a(t) X_0 + √v(t) ξ, shape ``[n, d]``.
@@ -245,6 +414,23 @@ class Marginal:
         noise = torch.randn(x.shape, generator=generator, dtype=x.dtype, device=x.device)
         return float(ou.scale(self.t)) * x + float(ou.variance(self.t)) ** 0.5 * noise
 
-    def log_density(self, x: Tensor) -> Tensor:
-        """Log-density log q_t(x) in nats, shape ``[n]``, at points ``[n, d]``."""
-        return self.law.at(x, self.t).log_density
+    def at(self, x: Tensor, t: float | Tensor = 0.0) -> Evaluation:
+        """Log-density, score and its divergence at a later time: (q_s)_t = q_{s+t}.
+
+        Args:
+            x: points, shape ``[n, d]``.
+            t: time ≥ 0 after that of this law, shape ``[]`` or ``[n]``.
+
+        Raises:
+            ValueError: what the law refuses, or negative times.
+        """
+        _checks.points("x", x, self.dim)
+        return self.law.at(x, self.t + _checks.times("t", t, x, 0.0, math.inf))
+
+    def diffuse(self, t: float) -> Law:
+        """Law of X_{s+t}, where s is the time of this one; t ≥ 0 as for ``Law.diffuse``."""
+        return self.law.diffuse(self.t + _checks.number("t", t, low=0.0))
+
+    def to(self, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Marginal:
+        """The same marginal of the law on another device or in another precision; as for ``Law.to``."""
+        return Marginal(self.law.to(device=device, dtype=dtype), self.t)

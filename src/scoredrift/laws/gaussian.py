@@ -16,11 +16,11 @@ from torch import Tensor
 
 from scoredrift import _checks
 from scoredrift import process as ou
-from scoredrift.laws.base import Evaluation, elapsed
+from scoredrift.laws.base import Evaluation, Law, elapsed, in_own_precision, representable
 
 
-@dataclass(frozen=True)
-class Gaussian:
+@dataclass(frozen=True, eq=False, repr=False)
+class Gaussian(Law):
     """Law N(μ, Σ).
 
     Args:
@@ -54,6 +54,7 @@ class Gaussian:
             _checks.refuse("covariance", "not positive definite", remedy)
 
     @classmethod
+    @in_own_precision
     def fit(cls, data: Tensor) -> Gaussian:
         """Maximum-likelihood fit: μ = mean of the points, Σ = (1/n) Σ_i (x_i − μ)(x_i − μ)ᵀ.
 
@@ -91,6 +92,7 @@ class Gaussian:
         """Where the parameters live."""
         return self.mean.device
 
+    @in_own_precision
     def sample(self, n: int, *, generator: torch.Generator) -> Tensor:
         """Draw n points μ + L ξ with Σ = L Lᵀ.
 
@@ -113,14 +115,7 @@ class Gaussian:
         noise = torch.randn(n, self.dim, generator=generator, dtype=self.dtype, device=self.device)
         return self.mean + noise @ torch.linalg.cholesky(self.covariance).T
 
-    def log_density(self, x: Tensor) -> Tensor:
-        """Log-density log N(x; μ, Σ) in nats, shape ``[n]``; x ``[n, d]``, as for ``at``.
-
-        >>> Gaussian(torch.zeros(1), torch.eye(1)).log_density(torch.zeros(1, 1))
-        tensor([-0.9189])
-        """
-        return self.at(x).log_density
-
+    @in_own_precision
     def at(self, x: Tensor, t: float | Tensor = 0.0) -> Evaluation:
         """Log-density, score and its divergence of the law of X_t when X_0 follows this law.
 
@@ -144,8 +139,35 @@ class Gaussian:
         var = a**2 * values + ou.variance(when)  # along the principal axes
         along = (x - a * self.mean) @ axes
         log_norm = 0.5 * (torch.log(2 * math.pi * var)).sum(1)
-        return Evaluation(
-            -0.5 * (along**2 / var).sum(1) - log_norm,
-            -(along / var) @ axes.T,
-            -(1 / var).sum(1).expand(len(x)),
+        return representable(
+            Evaluation(
+                -0.5 * (along**2 / var).sum(1) - log_norm,
+                -(along / var) @ axes.T,
+                -(1 / var).sum(1).expand(len(x)),
+            )
         )
+
+    def diffuse(self, t: float) -> Gaussian:
+        """Law of X_t when X_0 follows this law: μ → a μ, Σ → a² Σ + v I.
+
+        Args:
+            t: time ≥ 0.
+
+        Raises:
+            ValueError: t that is negative or not finite.
+
+        >>> Gaussian(torch.ones(1), torch.eye(1)).diffuse(4.0).mean
+        tensor([0.1353])
+        """
+        when = _checks.number("t", t, low=0.0)
+        a, v = float(ou.scale(when)), float(ou.variance(when))
+        eye = torch.eye(self.dim, dtype=self.dtype, device=self.device)
+        return Gaussian(a * self.mean, a**2 * self.covariance + v * eye)
+
+    def to(self, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Gaussian:
+        """The same law on another device or in another precision; as for ``Law.to``.
+
+        >>> Gaussian(torch.zeros(1), torch.eye(1)).to(dtype=torch.float64)
+        Gaussian(d = 1, float64)
+        """
+        return Gaussian(*(part.to(device=device, dtype=dtype) for part in (self.mean, self.covariance)))

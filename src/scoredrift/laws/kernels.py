@@ -23,11 +23,11 @@ from torch import Tensor
 
 from scoredrift import _checks, attention
 from scoredrift import process as ou
-from scoredrift.laws.base import Evaluation, elapsed
+from scoredrift.laws.base import Evaluation, Law, elapsed, in_own_precision, representable, summary
 
 
-@dataclass(frozen=True)
-class KernelDensity:
+@dataclass(frozen=True, eq=False, repr=False)
+class KernelDensity(Law):
     """Law Σ_j w_j N(c_j, h² I): a Gaussian of width h around every centre.
 
     float32 centres are evaluated in float32, with a relative error of the score below 1e-5 in the book's
@@ -57,7 +57,8 @@ class KernelDensity:
         _checks.points("centres", self.centres)
         if self.centres.numel() == 0:
             _checks.refuse("centres.shape", list(self.centres.shape), "pass N ≥ 1 centres in R^d, [N, d]")
-        _checks.number("bandwidth", self.bandwidth, low=0.0, open_low=True)
+        bandwidth = _checks.number("bandwidth", self.bandwidth, low=0.0, open_low=True)
+        object.__setattr__(self, "bandwidth", bandwidth)
         if self.weights is None:
             return
         n = len(self.centres)
@@ -65,12 +66,14 @@ class KernelDensity:
         if self.weights.shape != (n,):
             _checks.refuse("weights.shape", list(self.weights.shape), f"pass one for each centre, [{n}]")
         _checks.points("weights", self.weights[None], like=self.centres)
-        if not bool((self.weights > 0).all()):
+        if not _checks.holds(self.weights > 0):
             lowest = float(self.weights.min())
             _checks.refuse("weights", lowest, "weights are positive; leave out centres without weight")
-        total = float(self.weights.double().sum())
-        if abs(total - 1) > 64 * math.sqrt(n) * torch.finfo(self.dtype).eps:
-            _checks.refuse("weights.sum()", total, "weights sum to one; divide by their sum")
+        _checks.sum_to_one("weights", self.weights)
+
+    def __repr__(self) -> str:
+        count = len(self.centres)
+        return summary(self, f"{count} centre{'' if count == 1 else 's'}", f"h = {self.bandwidth:g}")
 
     @property
     def dim(self) -> int:
@@ -139,31 +142,7 @@ class KernelDensity:
         noise = torch.randn(n, self.dim, generator=generator, dtype=self.dtype, device=self.device)
         return self.centres[chosen] + self.bandwidth * noise
 
-    def log_density(self, x: Tensor) -> Tensor:
-        """Log-density log Σ_j w_j N(x; c_j, h² I).
-
-        Args:
-            x: points, shape ``[n, d]``, in the dtype and on the device of the centres.
-
-        Returns:
-            Log-density in nats, shape ``[n]``.
-
-        Raises:
-            ValueError: points of another shape, dtype or device, or not finite.
-
-        >>> KernelDensity(torch.zeros(5, 1), 1.0).log_density(torch.zeros(1, 1))
-        tensor([-0.9189])
-        """
-        return self.at(x).log_density
-
-    def score(self, x: Tensor) -> Tensor:
-        """Score of the estimate at time 0, shape ``[n, d]``; Args and Raises as for ``log_density``.
-
-        >>> KernelDensity(torch.zeros(5, 1), 1.0).score(torch.ones(1, 1))
-        tensor([[-1.]])
-        """
-        return self.at(x).score
-
+    @in_own_precision
     def at(self, x: Tensor, t: float | Tensor = 0.0) -> Evaluation:
         """Log-density, score and its divergence for the law of X_t when X_0 follows the estimate.
 
@@ -188,10 +167,8 @@ class KernelDensity:
         seen = attention.softmax_moments(x / a, (a**2 / b)[:, 0], self.centres, log_weights)
         total = math.log(len(self.centres)) if self.weights is None else 0.0
         log_density = seen.log_sum - total - 0.5 * self.dim * torch.log(2 * math.pi * b[:, 0])
-        scatter = seen.spread - seen.shift.square().sum(1)  # Σ r ‖c − mean‖²
-        return Evaluation(
-            log_density, a / b * seen.shift, ((a / b) ** 2)[:, 0] * scatter - self.dim / b[:, 0]
-        )
+        divergence = ((a / b) ** 2)[:, 0] * seen.scatter - self.dim / b[:, 0]
+        return representable(Evaluation(log_density, a / b * seen.shift, divergence))
 
     def diffuse(self, t: float) -> KernelDensity:
         """Law of X_t when X_0 follows the estimate: c → a c, h² → a² h² + v.

@@ -12,6 +12,13 @@ With responsibilities r_k(x) ∝ π_k N(x; m_k, w_k² I) and u_k = (m_k − x)/w
 divergence are
 
     ∇ log q = Σ r_k u_k,        ∇·∇ log q = Σ r_k (‖u_k‖² − d/w_k²) − ‖∇ log q‖².
+
+Both formulas are small differences of large numbers where a point is far from the components, in units
+of their widths, or far from the origin. There everything is taken relative to the component * of the
+largest r_k, with ρ_k = 1/w_*² − 1/w_k², before anything is squared or summed:
+
+    log r_k/r_* = log π_k/π_* + d log w_*/w_k − (m_k − m_*)·(m_k + m_* − 2x)/2w_k² + ρ_k ‖m_* − x‖²/2,
+    u_k − u_*   = (m_k − m_*)/w_k² − ρ_k (m_* − x).
 """
 
 from __future__ import annotations
@@ -24,11 +31,14 @@ from torch import Tensor
 
 from scoredrift import _checks
 from scoredrift import process as ou
-from scoredrift.laws.base import Evaluation, elapsed
+from scoredrift.laws.base import Evaluation, Law, elapsed, in_own_precision, representable, summary
+
+# Entries of the array, points × components × dimensions, that the route without cancellation holds at once.
+_ENTRIES = 2**19
 
 
-@dataclass(frozen=True)
-class GaussianMixture:
+@dataclass(frozen=True, eq=False, repr=False)
+class GaussianMixture(Law):
     """Mixture Σ_k π_k N(m_k, w_k² I) of J isotropic Gaussians.
 
     Args:
@@ -64,14 +74,16 @@ class GaussianMixture:
             remedy = f"pass one variance for each of the {k} weights, [{k}]"
             _checks.refuse("variances.shape", list(self.variances.shape), remedy)
         _checks.points("variances", self.variances[None], like=self.weights)
-        if not bool((self.variances > 0).all()):
+        if not _checks.holds(self.variances > 0):
             lowest = float(self.variances.min())
             _checks.refuse("variances", lowest, "variances are positive; pass w², not log w or −w")
-        if not bool((self.weights >= 0).all()):
+        if not _checks.holds(self.weights >= 0):
             _checks.refuse("weights", float(self.weights.min()), "weights are ≥ 0")
-        total = float(self.weights.double().sum())
-        if abs(total - 1) > 64 * k * torch.finfo(self.dtype).eps:
-            _checks.refuse("weights.sum()", total, "weights sum to one; divide by their sum")
+        _checks.sum_to_one("weights", self.weights)
+
+    def __repr__(self) -> str:
+        count = len(self.weights)
+        return summary(self, f"{count} component" if count == 1 else f"{count} components")
 
     @property
     def dim(self) -> int:
@@ -121,6 +133,7 @@ class GaussianMixture:
         parts = [v.to(device=device, dtype=dtype) for v in (self.weights, self.means, self.variances)]
         return GaussianMixture(parts[0] / parts[0].sum(), *parts[1:])
 
+    @in_own_precision
     def mean(self) -> Tensor:
         """Mean E X = Σ π_k m_k, shape ``[d]``.
 
@@ -129,6 +142,7 @@ class GaussianMixture:
         """
         return self.weights @ self.means
 
+    @in_own_precision
     def covariance(self) -> Tensor:
         """Covariance Σ π_k (m_k m_kᵀ + w_k² I) − E X E Xᵀ, shape ``[d, d]``.
 
@@ -163,48 +177,7 @@ class GaussianMixture:
         noise = torch.randn(n, self.dim, generator=generator, dtype=self.dtype, device=self.device)
         return self.means[k] + self.variances[k].sqrt()[:, None] * noise
 
-    def log_density(self, x: Tensor) -> Tensor:
-        """Log-density log q(x) = log Σ_k π_k N(x; m_k, w_k² I).
-
-        Args:
-            x: points, shape ``[n, d]``, in the dtype and on the device of the mixture.
-
-        Returns:
-            log q in nats, shape ``[n]``.
-
-        Raises:
-            ValueError: points of another shape, dtype or device, or not finite.
-
-        >>> q = GaussianMixture(torch.ones(1), torch.zeros(1, 1), torch.ones(1))
-        >>> q.log_density(torch.zeros(1, 1))
-        tensor([-0.9189])
-        """
-        return self.at(x).log_density
-
-    def score(self, x: Tensor) -> Tensor:
-        """Score ∇ log q(x) = Σ r_k u_k; Args and Raises as for ``log_density``.
-
-        Returns:
-            Score, shape ``[n, d]``, in inverse units of the data.
-
-        >>> q = GaussianMixture(torch.ones(1), torch.zeros(1, 2), torch.ones(1))
-        >>> q.score(torch.tensor([[1.0, -2.0]]))
-        tensor([[-1.,  2.]])
-        """
-        return self.at(x).score
-
-    def score_divergence(self, x: Tensor) -> Tensor:
-        """Divergence ∇·∇ log q(x), formula above; Args and Raises as for ``log_density``.
-
-        Returns:
-            Divergence, shape ``[n]``, in inverse squared units of the data.
-
-        >>> q = GaussianMixture(torch.ones(1), torch.zeros(1, 2), torch.ones(1))
-        >>> q.score_divergence(torch.tensor([[1.0, -2.0]]))
-        tensor([-2.])
-        """
-        return self.at(x).score_divergence
-
+    @in_own_precision
     def at(self, x: Tensor, t: float | Tensor = 0.0) -> Evaluation:
         """Log-density, score and its divergence at the points, for the law of X_t when X_0 ~ q.
 
@@ -224,6 +197,18 @@ class GaussianMixture:
         """
         _checks.points("x", x, self.dim, like=self.weights)
         when = elapsed(t, x)
+        if _checks.followed(x, when, self.weights, self.means, self.variances):
+            return representable(self._without_cancellation(x, when))
+        found, doubtful = self._by_products(x, when)
+        again = doubtful.nonzero()[:, 0]
+        if len(again):
+            exact = self._without_cancellation(x[again], when if len(when) == 1 else when[again])
+            for part, right in zip(found, exact, strict=True):
+                part[again] = right
+        return representable(found)
+
+    def _by_products(self, x: Tensor, when: Tensor) -> tuple[Evaluation, Tensor]:
+        # With matrix products, in memory for points × components. Also where rounding may show.
         a = ou.scale(when)
         var = a**2 * self.variances + ou.variance(when)
         # ‖x − a m‖ = a ‖x/a − m‖: distances to fixed centres, whatever the time of each point.
@@ -231,11 +216,60 @@ class GaussianMixture:
         squared = (a * torch.cdist(x / a, self.means, compute_mode=exactly)) ** 2
         log_norms = 0.5 * self.dim * torch.log(2 * math.pi * var)
         logits = self.weights.log() - 0.5 * squared / var - log_norms
-        log_density = torch.logsumexp(logits, dim=1)
-        precision = torch.exp(logits - log_density[:, None]) / var  # r_k / w_k²
-        score = a * (precision @ self.means) - precision.sum(1, keepdim=True) * x
-        spread = (precision * (squared / var - self.dim)).sum(1)  # Σ r_k (‖u_k‖² − d/w_k²)
-        return Evaluation(log_density, score, spread - score.square().sum(1))
+        share = torch.softmax(logits, dim=1)
+        precision = share / var  # r_k / w_k²
+        total = precision.sum(1)
+        score = a * (precision @ self.means) - total[:, None] * x
+        along, size = (
+            (precision * (squared / var)).sum(1),
+            score.square().sum(1),
+        )  # Σ r_k ‖u_k‖², ‖Σ r_k u_k‖²
+        found = Evaluation(torch.logsumexp(logits, dim=1), score, along - self.dim * total - size)
+
+        eps = torch.finfo(x.dtype).eps
+        allowed, own = 3 * eps**0.5, self.dim * total
+        of_logits, scatter = eps * (share * squared / var).sum(1), (along - size).abs() + eps * size
+        of_score = of_logits.square() * scatter + (eps * total).square() * x.square().sum(1)
+        sure = of_logits * scatter + eps * size <= allowed * own
+        return found, ~(sure & (of_score <= allowed**2 * (size + own)))
+
+    def _without_cancellation(self, x: Tensor, when: Tensor) -> Evaluation:
+        rows = max(1, _ENTRIES // self.means.numel())
+        times = when.expand(len(x), 1)
+        pairs = zip(x.split(rows), times.split(rows), strict=True)
+        blocks = [self._relative_to_the_largest(*pair) for pair in pairs]
+        return Evaluation(*(torch.cat(parts) for parts in zip(*blocks, strict=True)))
+
+    def _relative_to_the_largest(self, x: Tensor, when: Tensor) -> Evaluation:
+        # Formulas in the module's docstring. π_k = factor_k e^{log_weights_k} has its derivative at zero, too.
+        a = ou.scale(when)
+        var = a**2 * self.variances + ou.variance(when)
+        present = self.weights > 0
+        factor, log_weights = (
+            torch.where(present, 1, self.weights),
+            torch.where(present, self.weights, 1).log(),
+        )
+        gap = a[:, :, None] * self.means - x[:, None]
+        logits = log_weights - 0.5 * gap.square().sum(2) / var - 0.5 * self.dim * var.log()
+        top = torch.where(present, logits, -math.inf).argmax(1)
+
+        first = a * self.means[top] - x
+        size, own = first.square().sum(1, keepdim=True), var.gather(1, top[:, None])
+        away = a[:, :, None] * (self.means - self.means[top][:, None])
+        rho = a**2 * (self.variances - self.variances[top][:, None]) / (var * own)
+        logits = log_weights - log_weights[top][:, None] - 0.5 * self.dim * (var / own).log()
+        logits = logits - 0.5 * (away * (gap + first[:, None])).sum(2) / var + 0.5 * size * rho
+        # Only a component without weight can be above the largest; its weight at least stays zero.
+        terms = factor * logits.clamp(max=math.log(torch.finfo(x.dtype).max) - 1).exp()
+        total = terms.sum(1, keepdim=True)
+        share = terms / total
+
+        apart = away / var[:, :, None] - rho[:, :, None] * first[:, None]
+        mean = (share[:, :, None] * apart).sum(1)
+        scatter = (share * (apart - mean[:, None]).square().sum(2)).sum(1)
+        peak = log_weights[top][:, None] - 0.5 * size / own - 0.5 * self.dim * (2 * math.pi * own).log()
+        density = (peak + total.log())[:, 0]
+        return Evaluation(density, first / own + mean, scatter - self.dim * (share / var).sum(1))
 
     def blend(self, other: GaussianMixture, fraction: float) -> GaussianMixture:
         """Training mixture q = α p + (1−α) p̂ with this law as p and ``other`` as p̂.
@@ -273,8 +307,9 @@ class GaussianMixture:
         """
         components = torch.cat([self.means, self.variances[:, None]], dim=1)
         kept, place = components.unique(dim=0, return_inverse=True)
-        weights = torch.zeros(len(kept), dtype=self.dtype, device=self.device)
-        return GaussianMixture(weights.index_add_(0, place, self.weights), kept[:, :-1], kept[:, -1])
+        weights = torch.zeros(len(kept), dtype=torch.float64, device=self.device)
+        weights = weights.index_add(0, place, self.weights.double()).to(self.dtype)  # many small terms
+        return GaussianMixture(weights, kept[:, :-1], kept[:, -1])
 
     def without_empty(self) -> GaussianMixture:
         """The same law without components of weight zero.

@@ -67,7 +67,9 @@ def generate_on_nodes(
     """
     exact = error.exact
     if not isinstance(exact, Flow):
-        _checks.refuse("error.exact", type(exact).__name__, "the law starts from q_T: pass the score of a Flow")
+        _checks.refuse(
+            "error.exact", type(exact).__name__, "the law starts from q_T: pass the score of a Flow"
+        )
     if exact.law.dim != 1:
         _checks.refuse("error.exact.law.dim", exact.law.dim, "quadrature is for the line; simulate instead")
     method = stochastic(ExponentialIntegrator() if integrator is None else integrator)
