@@ -22,7 +22,7 @@ from torch import Tensor
 
 from scoredrift import _checks
 from scoredrift.estimates import Estimate
-from scoredrift.tails import FEWEST, TailChecked
+from scoredrift.tails import FEWEST
 
 # A sum whose terms at the border are larger than this share of the largest has been cut off.
 _BORDER = 1e-3
@@ -97,7 +97,7 @@ class _EvenBlend:
 
 def chi2(
     p: Density, q: Density, n: int, *, generator: torch.Generator, proposal: Density | None = None
-) -> TailChecked:
+) -> Estimate:
     """Divergence χ²(P‖Q) = E_R[(p − q)² / (q r)] by Monte Carlo with draws from a proposal R.
 
     The variance is finite where ∫ (p²/q)²/r and ∫ q²/r are, and smallest for r ∝ (p − q)²/q. Between
@@ -114,7 +114,7 @@ def chi2(
         proposal: law R that is sampled, positive wherever p or q is; None for the even blend of P and Q.
 
     Returns:
-        TailChecked, without unit. Where a draw exceeds the range of numbers, or has p > 0 and q = 0,
+        Estimate with its tail, without unit. Where a draw exceeds the range of numbers, or has p > 0 and q = 0,
         the value is ∞.
 
     Raises:
@@ -158,8 +158,8 @@ def chi2(
     log_terms = 2 * (top + shrink) - log_q - log_r
     terms = torch.where(top == -math.inf, 0.0, log_terms.exp())
     if bool(torch.isinf(terms).any()):
-        return TailChecked(Estimate(math.inf, math.inf), math.inf)
-    return TailChecked.from_samples(terms)
+        return Estimate(math.inf, math.inf, math.inf)
+    return Estimate.from_samples(terms, check_tail=True)
 
 
 def _grid_step(p: Tensor, q: Tensor, nodes: Tensor) -> float:

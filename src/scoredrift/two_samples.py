@@ -23,6 +23,7 @@ Source: Wang, Kulkarni, Verdú, IEEE Trans. Inf. Theory 55(5), 2392–2405, 2009
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -36,7 +37,7 @@ from torch import Tensor
 
 from scoredrift import _checks
 from scoredrift.estimates import Estimate
-from scoredrift.tails import FEWEST, TailChecked, tail_shape
+from scoredrift.tails import FEWEST, tail_shape
 
 Floats = NDArray[np.float64]
 
@@ -65,12 +66,12 @@ class ClassifierBounds(NamedTuple):
         kl: bound on KL(P‖Q), in nats.
         chi2: bound on χ²(P‖Q), without unit; its tail is the heavier one of its two means.
 
-    >>> ClassifierBounds(Estimate(0.4, 0.1), TailChecked(Estimate(1.1, 0.2), 0.3)).kl.value
+    >>> ClassifierBounds(Estimate(0.4, 0.1), Estimate(1.1, 0.2, tail=0.3)).kl.value
     0.4
     """
 
     kl: Estimate
-    chi2: TailChecked
+    chi2: Estimate
 
 
 def knn_kl(x: Tensor, y: Tensor, *, neighbours: int = 5) -> Estimate:
@@ -184,7 +185,7 @@ def classifier_bounds(
     mean = Estimate.from_samples
     kl = mean(f_p) - mean(r_q) + 1.0
     chi2 = 2.0 * mean(r_p) - mean(r_q.square()) - 1.0
-    return ClassifierBounds(kl, TailChecked(chi2, max(tail_shape(r_p), tail_shape(r_q.square()))))
+    return ClassifierBounds(kl, replace(chi2, tail=max(tail_shape(r_p), tail_shape(r_q.square()))))
 
 
 def _pair(x: Tensor, y: Tensor, least_x: int, least_y: int) -> tuple[Floats, Floats]:
