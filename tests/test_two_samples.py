@@ -188,6 +188,7 @@ def test_a_ratio_with_a_heavy_tail_is_not_trusted():
 
 
 X, Y = samples(0.5, 200, 150, 2)
+MANY = samples(0.5, 1000, 1, 2)[0]
 REFUSED = [
     ("x = ndarray", "torch.as_tensor", lambda: knn_kl(X.numpy(), Y)),
     ("x.shape = [200]", "[n, d]", lambda: knn_kl(X[:, 0], Y)),
@@ -198,8 +199,12 @@ REFUSED = [
     ("x.shape = [6, 2]", "at least 7", lambda: knn_kl(X[:6], Y)),
     ("y.shape = [5, 2]", "at least 6", lambda: knn_kl(X, Y[:5])),
     ("x.shape = [200, 0]", "one or more dimensions", lambda: knn_kl(X[:, :0], Y[:, :0])),
-    ("x = 5 or more points equal", "duplicates", lambda: knn_kl(X[:10].repeat(6, 1), Y)),
-    ("y = 1 or more points equal", "duplicates", lambda: knn_kl(X, torch.cat([Y, X[:3]]), neighbours=1)),
+    ("x = 5 or more points equal", "duplicates", lambda: knn_kl(torch.cat([MANY, MANY[:1].repeat(5, 1)]), Y)),
+    ("y = 1 or more points equal", "duplicates", lambda: knn_kl(MANY, torch.cat([Y, MANY[:3]]), neighbours=1)),
+    ("y = points equal to 3 of the 200", "duplicates", lambda: knn_kl(X, torch.cat([Y, X[:3]]))),
+    ("x = points equal to 6 of the 203", "duplicates", lambda: knn_kl(torch.cat([X, X[:3]]), Y)),
+    ("x = all of 100 different rows, 2 or", "once", lambda: knn_kl(X[:100].repeat(2, 1), Y)),
+    ("y = all of 75 different rows, 2 or", "once", lambda: classifier_bounds(X, Y[:75].repeat(2, 1))),
     ("x.shape = [99, 2]", "at least 100", lambda: classifier_bounds(X[:99], Y)),
     ("y.shape = [99, 2]", "at least 100", lambda: classifier_bounds(X, Y[:99])),
     ("y.shape = [150, 1]", "[n, 2]", lambda: classifier_bounds(X, Y[:, :1])),
