@@ -15,6 +15,9 @@ FLOATING = (torch.float32, torch.float64)
 # Times are rounded when they pass through float32: 0.02 becomes 0.019999999553.
 _TIME_SLACK = 1e-6
 
+# For fewer rows that differ, it may be chance that each occurs an even number of times.
+_TOO_MANY_TIES = 20
+
 
 def refuse(name: str, value: Any, remedy: str) -> NoReturn:
     """Raise the one kind of error that bad input gets.
@@ -170,6 +173,22 @@ def density(name: str, values: Any, nodes: Tensor, *, most_dims: int = 1) -> Ten
     if not bool((values >= 0).all()):
         refuse(name, float(values.min()), "densities are ≥ 0")
     return values
+
+
+def no_copies(name: str, rows: Tensor) -> None:
+    """Refuse rows that all occur twice, or three times, and so on: a sample that was repeated.
+
+    Single ties are let pass, for a law may have atoms; but that all of twenty or more rows occur an even
+    number of times does not happen to independent draws.
+    """
+    for values in (rows[:, 0], rows):  # the first column alone nearly always settles it
+        occurs = torch.unique(values.detach(), dim=0, return_counts=True)[1]
+        times = math.gcd(*occurs.tolist())
+        if times == 1:
+            return
+    if len(occurs) >= _TOO_MANY_TIES:
+        remedy = "pass independent draws, each of them once"
+        refuse(name, f"all of {len(occurs)} different rows, {times} or more times each", remedy)
 
 
 def generator_on(generator: Any, device: torch.device | None = None) -> torch.Generator:

@@ -2,6 +2,7 @@
 
 import math
 import re
+from dataclasses import replace
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ from scipy.stats import genpareto
 
 from helpers import seeded, within
 from scoredrift import Estimate
-from scoredrift.estimates import TailChecked, tail_shape
+from scoredrift.estimates import tail_shape
 
 NAN, INF = math.nan, math.inf
 SHAPES = [-0.3, 0.0, 0.3, 0.5, 0.7, 1.0]
@@ -89,10 +90,10 @@ def test_familiar_laws_are_judged_as_their_moments_are():
     normal = torch.randn(n, generator=seeded(0), dtype=torch.float64)
     cauchy = torch.tan(torch.pi * (uniform(n) - 0.5)).abs()
     for draws in (normal, normal.square(), uniform(n), normal.exp()):
-        assert TailChecked.from_samples(draws).trusted
+        assert Estimate.from_samples(draws, check_tail=True).trusted
     # The power 1.5 of a Cauchy variable has no mean; the power 0.7 has one, and no variance.
-    assert not TailChecked.from_samples(cauchy**1.5).finite
-    root = TailChecked.from_samples(cauchy**0.7)
+    assert not Estimate.from_samples(cauchy**1.5, check_tail=True).finite
+    root = Estimate.from_samples(cauchy**0.7, check_tail=True)
     assert root.finite
     assert not root.trusted
 
@@ -115,7 +116,7 @@ def test_equal_draws_in_the_tail_give_a_number(ones):
 def test_a_mean_that_rests_on_a_few_draws_is_not_trusted():
     draws = torch.zeros(10_000, dtype=torch.float64)
     draws[:4] = 1.0
-    checked = TailChecked.from_samples(draws)
+    checked = Estimate.from_samples(draws, check_tail=True)
     assert checked.tail == INF
     assert not checked.trusted
     assert str(checked).endswith("(not trusted: the mean rests on fewer than 5 draws)")
@@ -134,9 +135,9 @@ def test_ties_at_the_threshold_do_not_hide_the_tail():
 
 def test_the_estimate_is_that_of_the_draws():
     draws = pareto(0.3, 10_000)
-    checked = TailChecked.from_samples(draws)
-    assert checked.estimate == Estimate.from_samples(draws)
-    assert within(checked.estimate, 1 / 0.7)
+    checked = Estimate.from_samples(draws, check_tail=True)
+    assert replace(checked, tail=None) == Estimate.from_samples(draws)
+    assert within(checked, 1 / 0.7)
     assert checked.tail == tail_shape(draws)
     assert tail_shape(draws.float()) == pytest.approx(checked.tail, abs=1e-3)
 
@@ -152,19 +153,19 @@ def test_the_estimate_is_that_of_the_draws():
     ],
 )
 def test_the_verdict_follows_the_moments(tail, trusted, finite, words):
-    checked = TailChecked(Estimate(2.1, 0.4), tail)
+    checked = Estimate(2.1, 0.4, tail)
     assert (checked.trusted, checked.finite) == (trusted, finite)
     assert str(checked) == "2.10 ± 0.40" + words
 
 
 REFUSED = [
-    ("tail = nan", "tail_shape", lambda: TailChecked(Estimate(1.0), NAN)),
+    ("tail = nan", "tail_shape", lambda: Estimate(1.0, tail=NAN)),
     ("draws.shape = [99]", "at least 100", lambda: tail_shape(torch.rand(99))),
     ("draws.shape = [100, 1]", "shape [n]", lambda: tail_shape(torch.rand(100, 1))),
     ("draws.dtype = torch.int64", "double", lambda: tail_shape(torch.arange(200))),
     ("draws = 1 of 200 entries are NaN", "remove", lambda: tail_shape(torch.tensor([NAN] + [1.0] * 199))),
     ("draws = list", "torch.Tensor", lambda: tail_shape([1.0] * 200)),
-    ("draws.shape = [50]", "at least 100", lambda: TailChecked.from_samples(torch.rand(50))),
+    ("draws.shape = [50]", "at least 100", lambda: Estimate.from_samples(torch.rand(50), check_tail=True)),
 ]
 
 
@@ -181,7 +182,7 @@ def test_the_edge_of_a_crowd_is_no_tail():
     slope = torch.rand(18_000, generator=g, dtype=torch.float64)
     plateau = 1 + 1e-3 * torch.rand(2000, generator=g, dtype=torch.float64)
     beyond = 1.5 + 0.1 * torch.rand(25, generator=g, dtype=torch.float64)
-    checked = TailChecked.from_samples(torch.cat([slope, plateau, beyond]))
+    checked = Estimate.from_samples(torch.cat([slope, plateau, beyond]), check_tail=True)
     assert checked.tail == -math.inf
     assert checked.trusted
     # Far out, the same few are a tail.

@@ -64,6 +64,7 @@ def by_hand(data, model, next_model, alpha, blocks=50):
         return np.array([*squares, delta @ w / np.sqrt(delta @ delta * (w @ w))])
 
     samples = [np.asarray(sample, dtype=float) for sample in (data, model, next_model)]
+    samples = [x[torch.randperm(len(x), generator=seeded(len(x))).numpy()] for x in samples]
     whole = terms(*samples)
     value, variance = whole.copy(), np.zeros_like(whole)
     for k in range(3):
@@ -289,12 +290,12 @@ def test_a_hundred_points_are_enough():
 
 # Bad input
 
-X = normal(seeded(12), 150, 2)
+X, OTHER, THIRD = (normal(seeded(seed), 150, 2) for seed in (12, 13, 14))
 BAD = X.clone()
 BAD[3, 1] = NAN
 
 
-def run(data=X, model=X, next_model=X, alpha=0.5):
+def run(data=X, model=OTHER, next_model=THIRD, alpha=0.5):
     return step_from_samples(data, model, next_model, alpha=alpha)
 
 

@@ -30,7 +30,6 @@ from scoredrift import (
     ScoreDifference,
 )
 from scoredrift.divergences import chi2_on_nodes
-from scoredrift.estimates import TailChecked
 from scoredrift.laws import Marginal
 from scoredrift.observability import chi2_by_futures, marginal_ratio
 from scoredrift.observability import ratio as module
@@ -146,7 +145,7 @@ def chi2_of(case, n=100, seed=0, grid=None, **changes):
 @each_normal
 @pytest.mark.parametrize("futures", [2, 4, 5])
 def test_the_divergence_is_that_of_two_normal_laws(name, futures):
-    found, exact = chi2_of(NORMALS[name], 12_000 // futures, 1, futures=futures).estimate, NORMALS[name].chi2
+    found, exact = chi2_of(NORMALS[name], 12_000 // futures, 1, futures=futures), NORMALS[name].chi2
     assert within(found, exact)
     assert found.stderr < 0.5 * exact
 
@@ -155,7 +154,7 @@ def test_the_divergence_is_that_of_two_normal_laws(name, futures):
 def test_the_divergence_of_a_small_error_is_trusted(case):
     found = chi2_of(case, 4000, 15, futures=4)
     assert found.trusted
-    assert not within(found.estimate, 0.0)
+    assert not within(found, 0.0)
 
 
 def test_a_rotation_is_seen_by_no_draw():
@@ -164,7 +163,7 @@ def test_a_rotation_is_seen_by_no_draw():
     x = q.diffuse(OU.t_min).sample(50, generator=seeded(2))
     assert_close(marginal_ratio(error, OU, x, GRID, generator=seeded(3)), torch.ones(50).double())
     found = chi2_by_futures(error, q, OU, 100, GRID, generator=seeded(4))
-    assert abs(found.estimate.value) < 1e-20
+    assert abs(found.value) < 1e-20
 
 
 def test_an_error_that_is_no_flow_agrees_with_densities_on_nodes():
@@ -193,10 +192,10 @@ def test_between_two_flows_ratio_and_divergence_are_those_of_their_densities():
     assert worst_sigmas(ratios_at(x, 2000, error, SHORT, grid, start=start), near) < 5
     exact = chi2_on_nodes(density_on(model.diffuse(0.02), nodes), density_on(q.diffuse(0.02), nodes), nodes)
     found = chi2_by_futures(error, q, SHORT, 4000, grid, generator=seeded(7), start=start)
-    assert within(found.estimate, exact)
+    assert within(found, exact)
     # Started from q_T instead, the learned process ends elsewhere.
     assert worst_sigmas(ratios_at(x, 2000, error, SHORT, grid), near) > 15
-    assert not within(chi2_by_futures(error, q, SHORT, 4000, grid, generator=seeded(7)).estimate, exact)
+    assert not within(chi2_by_futures(error, q, SHORT, 4000, grid, generator=seeded(7)), exact)
 
 
 # Weak order, without Monte Carlo
@@ -257,16 +256,16 @@ def test_the_pairs_of_all_futures_of_a_point_are_averaged(futures, batch):
         r = marginal_ratio(case.error, OU, x, grid, generator=g, start=start).reshape(futures, count)
         pairs = [(r[i] - 1) * (r[j] - 1) for i in range(futures) for j in range(i)]
         products.append(torch.stack(pairs).mean(0))
-    literal = TailChecked.from_samples(torch.cat(products))
+    literal = Estimate.from_samples(torch.cat(products), check_tail=True)
     found = chi2_of(case, n, 11, grid, futures=futures, batch=batch, start=start)
-    assert found.estimate.value == pytest.approx(literal.estimate.value, rel=1e-9)
-    assert found.estimate.stderr == pytest.approx(literal.estimate.stderr, rel=1e-9)
+    assert found.value == pytest.approx(literal.value, rel=1e-9)
+    assert found.stderr == pytest.approx(literal.stderr, rel=1e-9)
     assert found.tail == pytest.approx(literal.tail, abs=1e-6)
 
 
 def test_few_points_cost_no_bias_and_quote_the_errors_they_make():
     case = NORMALS["push, early stop"]
-    found = [chi2_of(case, 101, seed, case.process.uniform_grid(8)).estimate for seed in range(80)]
+    found = [chi2_of(case, 101, seed, case.process.uniform_grid(8)) for seed in range(80)]
     values, errors = double([each.value for each in found]), double([each.stderr for each in found])
     assert within(Estimate.from_samples(values), case.chi2)
     assert float(values.std()) == pytest.approx(float(errors.mean()), rel=0.3)
@@ -299,7 +298,7 @@ def test_the_multiples_of_the_controls_come_from_the_other_half(monkeypatch):
     rest = (ratios - 1 - controls.sum(1)).reshape(2, 201)
     plain = (ratios - 1).reshape(2, 201)
     products = torch.cat([(rest[0] * rest[1])[:100], (plain[0] * plain[1])[100:]])
-    assert found.estimate.value == pytest.approx(float(products.mean()), rel=1e-9)
+    assert found.value == pytest.approx(float(products.mean()), rel=1e-9)
 
 
 def test_a_mass_that_no_draw_has_seen_is_not_trusted():
@@ -317,7 +316,7 @@ def test_the_ratio_is_found_on_the_gpu():
     draws = marginal_ratio(error, OU, torch.ones(20_000, 2).double().cuda(), GRID, generator=g)
     assert draws.device.type == "cuda"
     assert within(Estimate.from_samples(draws), float(NORMALS["push"].ratio(torch.ones(1, 2).double())))
-    assert within(chi2_by_futures(error, q, OU, 4000, GRID, generator=g).estimate, NORMALS["push"].chi2)
+    assert within(chi2_by_futures(error, q, OU, 4000, GRID, generator=g), NORMALS["push"].chi2)
 
 
 # Bad input

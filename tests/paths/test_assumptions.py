@@ -17,7 +17,7 @@ from scoredrift import (
     SumScore,
     simulate,
 )
-from scoredrift.estimates import TailChecked, tail_shape
+from scoredrift.estimates import tail_shape
 from scoredrift.paths import Audit, Energy, Finding, LogRatio, audit
 
 NAN, INF = math.nan, math.inf
@@ -44,7 +44,7 @@ def holds(found):
 
 
 def checked(value=1.0, stderr=0.1, tail=0.1):
-    return TailChecked(Estimate(value, stderr), tail)
+    return Estimate(value, stderr, tail)
 
 
 def judged(**parts):
@@ -61,11 +61,11 @@ def test_a_normal_log_ratio_with_a_constant_bracket_has_all_that_is_assumed(size
     brackets = torch.full((N,), size, dtype=torch.float64)
     found = audit(normal_log_ratios(size), brackets, learned=brackets)
     assert holds(found) == {"A1": True, "A2": True, "A3": True, "A4": True}
-    assert within(found.mean.estimate, 1.0)
+    assert within(found.mean, 1.0)
     assert found.energy == Estimate(size)
-    assert found.learned.estimate.value == pytest.approx(size)
-    assert found.novikov.estimate.value == pytest.approx(math.exp(0.5 * size))
-    assert found.bracket_ratio.estimate.value == 1
+    assert found.learned.value == pytest.approx(size)
+    assert found.novikov.value == pytest.approx(math.exp(0.5 * size))
+    assert found.bracket_ratio.value == 1
     assert found.bracket_tail == -INF
 
 
@@ -83,15 +83,15 @@ def test_the_moments_of_the_bracket_are_those_of_its_law():
     brackets = -0.5 * uniform(1).log()
     found = audit(normal_log_ratios(0.5), brackets)
     assert within(found.energy, 0.5)
-    assert within(found.novikov.estimate, 4 / 3)
-    assert within(found.bracket_ratio.estimate, 2.0)
+    assert within(found.novikov, 4 / 3)
+    assert within(found.bracket_ratio, 2.0)
     assert found.bracket_tail == tail_shape(brackets)
 
 
 def test_the_learned_energy_is_that_of_its_own_draws():
     learned = -3 * uniform(2, 500).log()
     found = audit(normal_log_ratios(0.5), torch.ones(N).double(), learned=learned)
-    assert found.learned == TailChecked.from_samples(learned)
+    assert found.learned == Estimate.from_samples(learned, check_tail=True)
     assert holds(found)["A1"] is True
 
 
@@ -128,10 +128,10 @@ def test_a_heavy_bracket_leaves_the_fourth_open():
 def test_single_precision_is_judged_alike():
     z, brackets = normal_log_ratios(0.25), uniform(6)
     single, twice = audit(z.float(), brackets.float(), learned=brackets.float()), audit(z, brackets)
-    assert single.mean.estimate.value == pytest.approx(twice.mean.estimate.value, rel=1e-5)
+    assert single.mean.value == pytest.approx(twice.mean.value, rel=1e-5)
     assert single.energy.value == pytest.approx(twice.energy.value, rel=1e-5)
     # e^100 is no float32.
-    assert audit((z + 100).float(), brackets.float()).mean.estimate.value > 1e43
+    assert audit((z + 100).float(), brackets.float()).mean.value > 1e43
 
 
 # The verdicts, from stated moments
@@ -258,9 +258,9 @@ def audited(field, dim, n=4000):
 def test_a_push_passes_on_simulated_paths():
     found = audited(ConstantField(torch.tensor([0.1, -0.2], dtype=torch.float64)), 2)
     assert holds(found) == {"A1": True, "A2": True, "A3": True, "A4": True}
-    assert within(found.mean.estimate, 1.0)
+    assert within(found.mean, 1.0)
     assert found.energy.value == pytest.approx(0.05 * OU.duration)
-    assert found.learned.estimate.value == pytest.approx(0.05 * OU.duration)
+    assert found.learned.value == pytest.approx(0.05 * OU.duration)
 
 
 def test_a_stretch_that_leaves_no_divergence_fails_on_simulated_paths():
@@ -268,7 +268,7 @@ def test_a_stretch_that_leaves_no_divergence_fails_on_simulated_paths():
     found = audited(LinearField(torch.tensor([[0.3]], dtype=torch.float64)), 1)
     assert holds(found)["A3"] is not True
     assert found.mean.tail > 0.4
-    assert found.learned.estimate.value > found.energy.value
+    assert found.learned.value > found.energy.value
 
 
 # Bad input

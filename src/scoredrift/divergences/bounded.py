@@ -30,7 +30,7 @@ from scipy.optimize import linprog
 from torch import Tensor
 
 from scoredrift import _checks
-from scoredrift.divergences.densities import Density
+from scoredrift.divergences.densities import Density, log_density_at
 from scoredrift.estimates import Estimate
 from scoredrift.laws import GaussianMixture
 
@@ -191,8 +191,8 @@ def good_set_chi2(p: Density, q: Density, n: int, *, cap: float, generator: torc
 
 def _log_ratio(p: Density, q: Density, x: Tensor) -> Tensor:
     """log p/q at the points, ±∞ where one of the densities is zero; float64."""
-    log_p, log_q = p.log_density(x).double(), q.log_density(x).double()
-    ratio = log_p - log_q
+    with torch.no_grad():
+        ratio = log_density_at("p", p, x) - log_density_at("q", q, x)
     bad = int(ratio.isnan().sum())
     if bad:
         _checks.refuse(

@@ -23,6 +23,7 @@ Source: Wang, Kulkarni, Verdú, IEEE Trans. Inf. Theory 55(5), 2392–2405, 2009
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -35,9 +36,16 @@ from sklearn.model_selection import StratifiedKFold
 from torch import Tensor
 
 from scoredrift import _checks
-from scoredrift.estimates import FEWEST, Estimate, TailChecked, tail_shape
+from scoredrift.estimates import FEWEST, Estimate, tail_shape
 
 Floats = NDArray[np.float64]
+
+# Of the distance of a neighbour along one axis, in root mean square. Where the points spread by less in some
+# direction, their law has fewer dimensions than coordinates, as far as neighbours can see.
+_THINNEST = 0.5
+
+# Of points that equal another: draws of a density do so by rounding alone.
+_MOST_TIES = 0.01
 
 
 class Classifier(Protocol):
@@ -64,12 +72,12 @@ class ClassifierBounds(NamedTuple):
         kl: bound on KL(P‖Q), in nats.
         chi2: bound on χ²(P‖Q), without unit; its tail is the heavier one of its two means.
 
-    >>> ClassifierBounds(Estimate(0.4, 0.1), TailChecked(Estimate(1.1, 0.2), 0.3)).kl.value
+    >>> ClassifierBounds(Estimate(0.4, 0.1), Estimate(1.1, 0.2, tail=0.3)).kl.value
     0.4
     """
 
     kl: Estimate
-    chi2: TailChecked
+    chi2: Estimate
 
 
 def knn_kl(x: Tensor, y: Tensor, *, neighbours: int = 5) -> Estimate:
@@ -79,7 +87,8 @@ def knn_kl(x: Tensor, y: Tensor, *, neighbours: int = 5) -> Estimate:
     Gaussians, at n = m = 1000 and k = 5, it is off by −6 % for a KL of 0.25 in two dimensions, −10 % for a
     KL of 2 in one, −33 % for a KL of 1.25 in ten, and −42 % for a KL of 8 in one, where the points of P see
     only the edge of Q. So it is for low dimensions and KL up to about one. Fewer neighbours: less bias,
-    more spread.
+    more spread. KL does not change under linear maps, but neighbours do: it is best to give all
+    directions the same spread.
 
     The standard error is that of the jackknife: leaving a point out moves its neighbours on to their next
     neighbour, which is known. That of the terms alone would be up to five times too small, since many terms
@@ -95,8 +104,9 @@ def knn_kl(x: Tensor, y: Tensor, *, neighbours: int = 5) -> Estimate:
         Estimate in nats; it can be negative.
 
     Raises:
-        ValueError: too few points, points that do not match or are not finite, or so many duplicates
-            that a k-th neighbour lies at distance zero.
+        ValueError: too few points, points that do not match or are not finite; points that lie in a
+            subspace, or so close to one that neighbours cannot tell; or duplicates: more than one in a
+            hundred, or so many that a k-th neighbour lies at distance zero.
 
     >>> g = torch.Generator().manual_seed(0)
     >>> x, y = torch.randn(2000, 2, generator=g) + 0.5, torch.randn(2000, 2, generator=g)
@@ -111,6 +121,12 @@ def knn_kl(x: Tensor, y: Tensor, *, neighbours: int = 5) -> Estimate:
     to_other, at_other = cKDTree(other).query(own, k + 1)
     rho, at_rho, at_nu = to_own[:, k:], at_own[:, 1 : k + 1], at_other[:, :k]
     nu = to_other[:, k - 1 :]
+    for name, nearest in (("x", to_own[:, 1]), ("y", to_other[:, 0])):
+        ties = int((nearest == 0).sum())
+        if ties > _MOST_TIES * n:
+            wrong = f"points equal to {ties} of the {n} points of x"
+            _checks.refuse(name, wrong, "remove duplicates: draws of a density do not meet")
+    _spread_in_all_directions(own, other, float(np.median(rho[:, 0])))
     for name, distances in (("x", rho[:, 0]), ("y", nu[:, 0])):
         zero = int((distances == 0).sum())
         if zero:
@@ -149,7 +165,7 @@ def classifier_bounds(
 
     Raises:
         ValueError: too few points, points that do not match or are not finite, more folds than points of
-            a kind, or a classifier without probabilities.
+            a kind, the same points over and over, or a classifier without probabilities.
 
     >>> from sklearn.linear_model import LogisticRegression
     >>> g = torch.Generator().manual_seed(0)
@@ -183,7 +199,7 @@ def classifier_bounds(
     mean = Estimate.from_samples
     kl = mean(f_p) - mean(r_q) + 1.0
     chi2 = 2.0 * mean(r_p) - mean(r_q.square()) - 1.0
-    return ClassifierBounds(kl, TailChecked(chi2, max(tail_shape(r_p), tail_shape(r_q.square()))))
+    return ClassifierBounds(kl, replace(chi2, tail=max(tail_shape(r_p), tail_shape(r_q.square()))))
 
 
 def _pair(x: Tensor, y: Tensor, least_x: int, least_y: int) -> tuple[Floats, Floats]:
@@ -194,7 +210,20 @@ def _pair(x: Tensor, y: Tensor, least_x: int, least_y: int) -> tuple[Floats, Flo
         if len(points) < least or points.shape[1] == 0:
             remedy = f"pass at least {least} points in one or more dimensions"
             _checks.refuse(f"{name}.shape", list(points.shape), remedy)
+        _checks.no_copies(name, points)
     return x.detach().double().cpu().numpy(), y.detach().double().cpu().numpy()
+
+
+def _spread_in_all_directions(own: Floats, other: Floats, distance: float) -> None:
+    """Refuse points whose least spread is small against the distance of neighbours."""
+    pooled = np.concatenate([own, other])
+    dim = pooled.shape[1]
+    spreads = np.linalg.svd(pooled - pooled.mean(0), compute_uv=False) / math.sqrt(len(pooled))
+    flat = dim - int((spreads > _THINNEST * distance / math.sqrt(dim)).sum())
+    if flat:
+        wrong = f"hardly any spread in {flat} of {dim} directions, against neighbours at {distance:.2g}"
+        remedy = "leave out what is constant or follows from the rest, or rescale to the same spread"
+        _checks.refuse("x, y", wrong, remedy)
 
 
 def _moved(neighbours: NDArray[np.intp], gaps: Floats, count: int) -> Floats:

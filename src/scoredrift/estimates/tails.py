@@ -24,99 +24,19 @@ Stephens, Technometrics 51(3), 316–325, 2009, doi 10.1198/tech.2009.08017 (the
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from scoredrift import _checks
-from scoredrift.estimates.means import Estimate
 
 FEWEST = 100  # draws; with fewer, the tail holds less than twenty
 
 # A tail of fewer excesses says nothing about its shape.
-_FEWEST_IN_TAIL = 5
+FEWEST_IN_TAIL = 5
 
 # Without a variance, the tail carries nearly all of what the draws scatter (k = ½: half of it or more).
 _LEAST_SHARE = 0.2
-
-
-@dataclass(frozen=True)
-class TailChecked:
-    """A Monte Carlo mean whose draws were examined for heavy tails.
-
-    Args:
-        estimate: the mean and its standard error.
-        tail: shape k̂ of the tail of the draws, without unit; −∞ for draws without a tail, ∞ where the
-            mean rests on too few draws to fit one (see ``tail_shape``).
-
-    Raises:
-        ValueError: a tail that is NaN.
-
-    >>> print(TailChecked(Estimate(2.1, 0.4), tail=0.2))
-    2.10 ± 0.40
-    >>> print(TailChecked(Estimate(2.1, 0.4), tail=0.81))
-    2.10 ± 0.40 (not trusted: the tail k̂ = 0.81 says that the variance is infinite)
-    """
-
-    estimate: Estimate
-    tail: float
-
-    def __post_init__(self) -> None:
-        if math.isnan(self.tail):
-            _checks.refuse("tail", self.tail, "pass the shape that tail_shape returns")
-
-    @classmethod
-    def from_samples(cls, draws: Tensor) -> TailChecked:
-        """Mean of independent draws, with its standard error and the shape of their tail.
-
-        Args:
-            draws: shape ``[n]`` with n ≥ 100, float32 or float64.
-
-        Returns:
-            TailChecked, the estimate in the unit of the draws.
-
-        Raises:
-            ValueError: fewer than 100 draws, another shape or dtype, NaN or infinite draws.
-
-        >>> checked = TailChecked.from_samples(torch.rand(1000, generator=torch.Generator().manual_seed(0)))
-        >>> print(checked, checked.trusted)
-        0.5009 ± 0.0093 True
-        """
-        return cls(Estimate.from_samples(draws), tail_shape(draws))
-
-    @property
-    def trusted(self) -> bool:
-        """Whether k̂ < ½, so that the variance exists and the standard error means something.
-
-        Pareto-smoothed importance sampling goes on to 0.7, where its *smoothed* mean is still of use.
-        Here nothing is smoothed and a standard error is quoted, which needs the variance.
-
-        >>> TailChecked(Estimate(2.1, 0.4), tail=0.6).trusted
-        False
-        """
-        return self.tail < 0.5
-
-    @property
-    def finite(self) -> bool:
-        """Whether k̂ < 1, so that the mean exists.
-
-        >>> TailChecked(Estimate(2.1, 0.4), tail=0.6).finite
-        True
-        """
-        return self.tail < 1.0
-
-    def __str__(self) -> str:
-        if self.trusted:
-            return str(self.estimate)
-        if math.isinf(self.estimate.value):
-            reason = "a draw exceeds the range of numbers"
-        elif math.isinf(self.tail):
-            reason = f"the mean rests on fewer than {_FEWEST_IN_TAIL} draws"
-        else:
-            missing = "variance" if self.finite else "mean"
-            reason = f"the tail k̂ = {self.tail:.2f} says that the {missing} is infinite"
-        return f"{self.estimate} (not trusted: {reason})"
 
 
 def tail_shape(draws: Tensor) -> float:
@@ -155,7 +75,7 @@ def tail_shape(draws: Tensor) -> float:
     excesses = excesses[excesses > 0]
     if excesses.numel() == 0:
         return -math.inf
-    if excesses.numel() < _FEWEST_IN_TAIL:
+    if excesses.numel() < FEWEST_IN_TAIL:
         return math.inf
     shape = _pareto_shape(excesses)
     squares = distances.square()

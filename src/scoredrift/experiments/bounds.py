@@ -69,7 +69,7 @@ def one_generation(
         "visible": seen.visible,
         "eta": seen.eta,
         "kl": kl(generated, wanted, draws, **options),
-        "chi2": torch.tensor([apart.estimate.value, apart.estimate.stderr, apart.tail], dtype=torch.float64),
+        "chi2": torch.tensor([apart.value, apart.stderr, apart.tail], dtype=torch.float64),
         "start": kl(Marginal(model, t_max), Marginal(trained_on, t_max), draws, **options),
     }
 

@@ -21,7 +21,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -62,7 +61,7 @@ class GenerationStep:
         """
         if math.isinf(self.before) or math.isinf(self.forcing):
             return math.nan
-        size = math.sqrt(self.before * self.forcing)
+        size = math.sqrt(self.before) * math.sqrt(self.forcing)
         return self.cross / size if size > 0 else 0.0
 
 
@@ -93,15 +92,16 @@ def decompose(data: Tensor, model: Tensor, next_model: Tensor, *, alpha: float) 
     _checks.number("alpha", alpha, low=0.0, high=1.0, open_low=True)
     _laws(data=data, model=model, next_model=next_model)
     trained_on = alpha * data + (1 - alpha) * model
-    innovation = _chi2(next_model, trained_on)
+    error = torch.where(next_model == trained_on, 0.0, _minus_mixture(next_model, data, model, alpha))
+    innovation = math.inf if bool(((trained_on == 0) & (next_model > 0)).any()) else _norm(error, trained_on)
     empty = int(((data == 0) & ((model > 0) | (next_model > 0))).sum())
     if empty:
         reason = f"a model has mass in {empty} cells where the data have none"
         before, after = _chi2(model, data), _chi2(next_model, data)
-        outside = float(((data == 0) & (next_model != trained_on)).sum())
-        forcing = math.inf if outside else _norm(next_model - trained_on, data)
+        outside = bool(((data == 0) & (error != 0)).any())
+        forcing = math.inf if outside else _norm(error, data)
         return GenerationStep(alpha, before, after, forcing, math.nan, innovation, reason)
-    delta, w = _over(model - data, data), _over(next_model - trained_on, data)
+    delta, w = _over(model - data, data), _over(error, data)
     return GenerationStep(
         alpha,
         before=float(data @ delta**2),
@@ -112,7 +112,8 @@ def decompose(data: Tensor, model: Tensor, next_model: Tensor, *, alpha: float) 
     )
 
 
-class Contributions(NamedTuple):
+@dataclass(frozen=True, eq=False, repr=False)
+class Contributions:
     """What each generation's error contributed to D_N, exactly and by the two discount laws.
 
     Args:
@@ -123,8 +124,8 @@ class Contributions(NamedTuple):
         total: D_N.
 
     >>> one = torch.ones(2)
-    >>> Contributions(one, one, one, start=0.5, total=2.5).total
-    2.5
+    >>> Contributions(one, one, one, start=0.5, total=2.5)
+    Contributions(N = 2, total = 2.5)
     """
 
     exact: Tensor
@@ -132,6 +133,9 @@ class Contributions(NamedTuple):
     amplitude: Tensor
     start: float
     total: float
+
+    def __repr__(self) -> str:
+        return f"Contributions(N = {len(self.exact)}, total = {self.total:.4g})"
 
 
 def gram(data: Tensor, models: Sequence[Tensor]) -> Tensor:
@@ -160,7 +164,7 @@ def gram(data: Tensor, models: Sequence[Tensor]) -> Tensor:
     if bool((data == 0).any()):
         remedy = "divergences from the data are infinite if a model has mass there: leave empty cells out"
         _checks.refuse("data", f"zero in {int((data == 0).sum())} cells", remedy)
-    deltas = torch.stack(list(models)) / data - 1
+    deltas = (torch.stack(list(models)) - data) / data
     return (deltas * data) @ deltas.T
 
 
@@ -173,7 +177,8 @@ def steps(products: Tensor, *, alpha: float) -> list[GenerationStep]:
         alpha: fresh fraction α in (0, 1].
 
     Returns:
-        One ``GenerationStep`` for each i = 0, …, N − 1, without its innovation.
+        One ``GenerationStep`` for each i = 0, …, N − 1, without its innovation. A forcing is a difference of the
+        products, and no better than they are: what they leave open of D, it does, too.
 
     Raises:
         ValueError: a matrix of another shape, not finite or not symmetric, or α outside (0, 1].
@@ -194,8 +199,13 @@ def steps(products: Tensor, *, alpha: float) -> list[GenerationStep]:
     found, keep = [], 1 - alpha
     squares, next_to = products.diagonal().tolist(), products.diagonal(1).tolist()
     for before, after, inner in zip(squares[:-1], squares[1:], next_to, strict=True):
-        forcing = max(after - 2 * keep * inner + keep**2 * before, 0.0)
-        found.append(GenerationStep(alpha, before, after, forcing, cross=inner - keep * before))
+        if alpha < 0.5:  # ⟨δ', δ' − δ⟩, ⟨δ, δ' − δ⟩ vanish exactly where nothing moves; w = (δ' − δ) + α δ
+            ahead, back = after - inner, inner - before
+            forcing = (ahead - back) + 2 * alpha * back + alpha * alpha * before
+            cross = back + alpha * before
+        else:
+            forcing, cross = after - keep * (2 * inner - keep * before), inner - keep * before
+        found.append(GenerationStep(alpha, before, after, max(forcing, 0.0), cross))
     return found
 
 
@@ -225,7 +235,8 @@ def contributions(products: Tensor, *, alpha: float) -> Contributions:
     keep, last = 1 - alpha, len(products) - 1
     discounts = keep ** torch.arange(last - 1, -1, -1, dtype=products.dtype, device=products.device)
     return Contributions(
-        exact=discounts * (products[1:, -1] - keep * products[:-1, -1]),
+        exact=discounts
+        * _minus_mixture(products[1:, -1], torch.zeros_like(forcing), products[:-1, -1], alpha),
         energy=discounts**2 * forcing,
         amplitude=discounts * forcing.sqrt(),
         start=keep**last * float(products[0, -1]),
@@ -240,6 +251,13 @@ def _laws(**laws: Tensor) -> None:
         _checks.probabilities(name, law)
         if list(law.shape) != shape:
             _checks.refuse(f"{name}.shape", list(law.shape), f"pass one probability for each cell, {shape}")
+
+
+def _minus_mixture(value: Tensor, data: Tensor, model: Tensor, alpha: float) -> Tensor:
+    """value − α data − (1 − α) model, with what is close to it subtracted first."""
+    if alpha < 0.5:
+        return (value - model) + alpha * (model - data)
+    return (value - data) - (1 - alpha) * (model - data)
 
 
 def _over(value: Tensor, data: Tensor) -> Tensor:

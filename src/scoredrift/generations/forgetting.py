@@ -74,7 +74,7 @@ def discounted(start: float, forcings: Sequence[float], *, alpha: float, coheren
         new = math.sqrt(_size("forcings", forcing))
         inherited = 0.0 if alpha == 1 else (1 - alpha) * inherited
         mixed = 2 * coherence * inherited * new if coherence and inherited and new else 0.0
-        found.append(inherited**2 + new**2 + mixed)
+        found.append(inherited * inherited + new * new + mixed)
         inherited = math.sqrt(found[-1])
     return found
 
@@ -92,7 +92,7 @@ def steady_state(forcing: float, *, alpha: float, coherence: float) -> float:
         coherence: c in [−1, 1].
 
     Returns:
-        D, without unit.
+        D, without unit; ∞ where it exceeds the range of numbers.
 
     Raises:
         ValueError: numbers outside these ranges.
@@ -106,7 +106,12 @@ def steady_state(forcing: float, *, alpha: float, coherence: float) -> float:
     _checks.number("forcing", forcing, low=0.0)
     _checks.number("coherence", coherence, low=-1.0, high=1.0)
     keep, rest = (1 - alpha) * coherence, alpha * (2 - alpha)
-    return forcing * ((keep + math.sqrt(keep**2 + rest)) / rest) ** 2
+    root = math.sqrt(keep**2 + rest)
+    if forcing == 0:
+        return 0.0
+    # The two forms are equal; each adds where the other subtracts.
+    amplitude = math.sqrt(forcing) * ((keep + root) / rest if keep > 0 else 1 / (root - keep))
+    return amplitude * amplitude
 
 
 def half_life(alpha: float) -> float:

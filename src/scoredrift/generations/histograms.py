@@ -17,6 +17,8 @@ Source: ours.
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -92,7 +94,8 @@ def histogram_divergence(cells: int, draws: int, *, alpha: float, generation: in
     _checks.count("draws", draws)
     _checks.number("alpha", alpha, low=0.0, high=1.0, open_low=True)
     _checks.count("generation", generation, least=0)
-    kept = (1 - alpha) ** 2 * (1 - 1 / draws)
-    terms = generation + 1
-    series = terms if kept == 1 else (1 - kept**terms) / (1 - kept)
-    return (cells - 1) / draws * series
+    if alpha == 1 or draws == 1:
+        return (cells - 1) / draws
+    # The factor of each generation is e^−rate, and its distance from one may be far below rounding.
+    rate = -2 * math.log1p(-alpha) - math.log1p(-1 / draws)
+    return (cells - 1) / draws * math.expm1(-(generation + 1) * rate) / math.expm1(-rate)

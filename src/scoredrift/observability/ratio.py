@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from dataclasses import replace
 from itertools import pairwise
 
 import torch
@@ -32,7 +33,7 @@ from torch import Tensor
 
 from scoredrift import _checks
 from scoredrift.divergences import Density
-from scoredrift.estimates import FEWEST, Estimate, TailChecked
+from scoredrift.estimates import FEWEST, Estimate
 from scoredrift.laws import Law
 from scoredrift.observability.futures import batches, points_at_t0
 from scoredrift.paths import spanning
@@ -103,7 +104,7 @@ def chi2_by_futures(
     futures: int = 2,
     start: tuple[Density, Density] | None = None,
     batch: int = 65_536,
-) -> TailChecked:
+) -> Estimate:
     """Divergence χ²(p̂‖q_{t0}) = E[(R^{(1)} − 1)(R^{(2)} − 1)] from independent futures of x ~ q_{t0}.
 
     With m futures the products of all pairs are averaged, [(Σ_j r_j)² − Σ_j r_j²]/(m(m − 1)), where
@@ -127,7 +128,7 @@ def chi2_by_futures(
             point; bounds the memory.
 
     Returns:
-        TailChecked, without unit; its bias is of second order in the steps. Its tail grows with the
+        Estimate with its tail, without unit; its bias is of second order in the steps. Its tail grows with the
         energy of the error, long before χ² is infinite. If the draws contradict E R = 1, by steps that
         are too coarse or a mass of R that none has seen, the tail is ∞ and a warning says so.
 
@@ -142,7 +143,7 @@ def chi2_by_futures(
     >>> push = InjectedField(ConstantField(0.3 * torch.ones(1)), Flow(q, ou))
     >>> grid, g = ou.geometric_grid(30), torch.Generator().manual_seed(0)
     >>> found = chi2_by_futures(push, q, ou, 2000, grid, generator=g)
-    >>> abs(found.estimate.sigmas_from(0.30775)) < 5  # exp(η ε*²) − 1 with η = 0.74904, ε*² = 0.3582
+    >>> abs(found.sigmas_from(0.30775)) < 5  # exp(η ε*²) − 1 with η = 0.74904, ε*² = 0.3582
     True
     """
     _checks.count("n", n, least=FEWEST)
@@ -163,11 +164,11 @@ def chi2_by_futures(
     for part, beta in zip(parts, reversed(multiples), strict=True):
         excess[:, part] -= control[:, part] @ beta
     pairs = excess.sum(0).square() - excess.square().sum(0)
-    found = TailChecked.from_samples(pairs / (futures * (futures - 1)))
+    found = Estimate.from_samples(pairs / (futures * (futures - 1)), check_tail=True)
     if not abs(seen.sigmas_from(1)) < 5:
         remedy = "use a finer grid; if that does not help, the error is too large for this estimator"
         warnings.warn(f"E R = {seen}, which should be one: {remedy}", stacklevel=2)
-        return TailChecked(found.estimate, math.inf)
+        return replace(found, tail=math.inf)
     return found
 
 

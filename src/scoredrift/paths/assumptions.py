@@ -23,7 +23,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from scoredrift import _checks
-from scoredrift.estimates import FEWEST, Estimate, TailChecked, tail_shape
+from scoredrift.estimates import FEWEST, Estimate, tail_shape
 
 # Root-mean-square error of k̂ (module tails): closer to a threshold the draws do not tell.
 _MARGIN = 0.1
@@ -67,7 +67,7 @@ class Audit:
         bracket_tail: shape k̂ of the tail of ⟨M⟩.
 
     >>> from scoredrift.estimates import Estimate
-    >>> sure = TailChecked(Estimate(1.0, 0.01), tail=0.2)
+    >>> sure = Estimate(1.0, 0.01, tail=0.2)
     >>> found = Audit(sure, sure, sure, Estimate(0.3), sure, bracket_tail=0.1)
     >>> found.delta, found.gamma
     (4.0, 2.0)
@@ -75,11 +75,11 @@ class Audit:
     [True, True, True, True]
     """
 
-    learned: TailChecked | None
-    mean: TailChecked
-    novikov: TailChecked | None
+    learned: Estimate | None
+    mean: Estimate
+    novikov: Estimate | None
     energy: Estimate
-    bracket_ratio: TailChecked
+    bracket_ratio: Estimate
     bracket_tail: float
 
     @property
@@ -97,7 +97,7 @@ class Audit:
         """What the draws say about A1 (if learned paths were given) to A4.
 
         >>> from scoredrift.estimates import Estimate
-        >>> heavy, light = (TailChecked(Estimate(1.0, 0.1), tail=k) for k in (0.8, 0.1))
+        >>> heavy, light = (Estimate(1.0, 0.1, tail=k) for k in (0.8, 0.1))
         >>> found = Audit(None, heavy, light, Estimate(0.3), light, bracket_tail=0.1)
         >>> print(*found.findings[1:], sep="\\n")
         A3 meets draws that speak against it: exp(Z) has moments up to order 1/k̂ = 1.2, and more than 2 are needed
@@ -113,7 +113,7 @@ class Audit:
 
     def _second(self) -> Finding:
         mean = f"E exp(Z) = {self.mean}"
-        if self.mean.trusted and not abs(self.mean.estimate.sigmas_from(1)) < 5:
+        if self.mean.trusted and not abs(self.mean.sigmas_from(1)) < 5:
             return Finding("A2", False, f"{mean}, not one")
         if self.novikov is not None and self.novikov.tail < 1 - _MARGIN:
             return Finding("A2", True, f"{mean}; Novikov's moment is {self.novikov}")
@@ -186,10 +186,10 @@ def audit(log_ratios: Tensor, brackets: Tensor, *, learned: Tensor | None = None
         _checks.refuse("brackets", 0, "the error is zero on all paths: there is nothing to audit")
     novikov = (0.5 * size).exp()
     return Audit(
-        None if learned is None else TailChecked.from_samples(learned),
-        TailChecked.from_samples(ratios),
-        TailChecked.from_samples(novikov) if _checks.finite(novikov) else None,
+        None if learned is None else Estimate.from_samples(learned, check_tail=True),
+        Estimate.from_samples(ratios, check_tail=True),
+        Estimate.from_samples(novikov, check_tail=True) if _checks.finite(novikov) else None,
         energy,
-        TailChecked.from_samples((size / energy.value).square()),
+        Estimate.from_samples((size / energy.value).square(), check_tail=True),
         tail_shape(size),
     )
