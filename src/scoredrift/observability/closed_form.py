@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from scoredrift import _checks
+from scoredrift import _checks, _numerics
 from scoredrift import process as ou
 from scoredrift.errors import ErrorField
 from scoredrift.estimates import Estimate
@@ -29,6 +29,7 @@ from scoredrift.process import OrnsteinUhlenbeck
 _AGREEMENT = 1e-4
 
 
+@_numerics.estimator
 def in_closed_form(
     error: ErrorField, law: Gaussian, process: OrnsteinUhlenbeck, *, nodes: int = 200
 ) -> Observability:

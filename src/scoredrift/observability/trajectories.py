@@ -22,7 +22,7 @@ from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.model_selection import cross_val_predict
 from torch import Tensor
 
-from scoredrift import _checks
+from scoredrift import _checks, _numerics
 from scoredrift.errors import ErrorField
 from scoredrift.girsanov import LogRatio
 from scoredrift.integrators import EulerMaruyama, StochasticIntegrator, stochastic
@@ -33,6 +33,7 @@ from scoredrift.process import OrnsteinUhlenbeck
 from scoredrift.simulate import Step, simulate, spanning
 
 
+@_numerics.estimator
 def by_regression(
     error: ErrorField,
     law: Law,
@@ -107,6 +108,7 @@ def by_regression(
     )
 
 
+@_numerics.estimator
 def by_trajectories(
     error: ErrorField,
     law: Law,
@@ -160,7 +162,7 @@ def by_trajectories(
         for t, later in pairwise(times):
             ahead = process.diffuse(x, t, later, generator=generator)
             step = later - t
-            drift = 0.5 * ahead + error.exact(ahead, later)
+            drift = 0.5 * ahead + _numerics.evaluate(error.exact, ahead, later, "exact(x, t)")
             noise = (x - ahead - drift * step) / step**0.5
             record.record(Step(ahead, later, t, noise, x))
             x = ahead
