@@ -135,15 +135,19 @@ def probabilities(name: str, law: Any) -> Tensor:
     return law
 
 
-def vectors(name: str, value: Tensor, x: Tensor) -> Tensor:
+def vectors(name: str, value: Any, x: Tensor) -> Tensor:
     """Return ``value`` if it holds one vector for each of the points ``x``."""
+    if not isinstance(value, Tensor):
+        refuse(name, type(value).__name__, "return a torch.Tensor")
     if value.shape != x.shape:
         refuse(f"{name}.shape", list(value.shape), f"return one vector for each point, {list(x.shape)}")
     return value
 
 
-def shape(name: str, value: Tensor, wanted: list[int]) -> Tensor:
+def shape(name: str, value: Any, wanted: list[int]) -> Tensor:
     """The tensor, if it has the shape that is wanted."""
+    if not isinstance(value, Tensor):
+        refuse(name, type(value).__name__, "return a torch.Tensor")
     if list(value.shape) != wanted:
         refuse(f"{name}.shape", list(value.shape), f"return one number for each point, {wanted}")
     return value

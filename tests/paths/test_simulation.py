@@ -182,7 +182,7 @@ def test_exact_paths_repeat_to_the_bit_for_a_seed():
 
 def test_functionals_see_every_step_in_order():
     class Diary:
-        def __init__(self):
+        def begin(self, integrator):
             self.steps = []
 
         def record(self, step):

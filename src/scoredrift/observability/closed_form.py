@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from scoredrift import _checks
+from scoredrift import _checks, _numerics
 from scoredrift import process as ou
 from scoredrift.estimates import Estimate
 from scoredrift.laws import Gaussian
@@ -29,6 +29,7 @@ from scoredrift.scores import ErrorField
 _AGREEMENT = 1e-4
 
 
+@_numerics.estimator
 def in_closed_form(
     error: ErrorField, law: Gaussian, process: OrnsteinUhlenbeck, *, nodes: int = 200
 ) -> Observability:

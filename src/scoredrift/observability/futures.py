@@ -15,13 +15,13 @@ the error along the difference of two scores, the one of X_t and the one of X_t 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from scoredrift import _checks
+from scoredrift import _checks, _numerics
 from scoredrift import process as ou
 from scoredrift.laws import Law
 from scoredrift.process import OrnsteinUhlenbeck, RandomTimes, TimeSampler, log_uniform_times
@@ -67,7 +67,7 @@ class PairDesign:
         return self.strata * self.futures * (2 if self.antithetic else 1)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class StepFunction:
     """Function of time that is constant between edges.
 
@@ -79,15 +79,15 @@ class StepFunction:
     tensor([5., 7.])
     """
 
-    edges: Tensor
-    values: Tensor
+    edges: Tensor = field(repr=False)
+    values: Tensor = field(repr=False)
 
     def __call__(self, t: Tensor) -> Tensor:
         """Value at each time, any shape."""
         return self.values[torch.searchsorted(self.edges[1:-1], t.contiguous())]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class StepTimes:
     """Density of times that is constant between edges.
 
@@ -100,8 +100,8 @@ class StepTimes:
     RandomTimes(t=tensor([1.5000, 3.0000]), weight=tensor([2., 4.]))
     """
 
-    edges: Tensor
-    shares: Tensor
+    edges: Tensor = field(repr=False)
+    shares: Tensor = field(repr=False)
 
     def __call__(self, process: OrnsteinUhlenbeck, u: Tensor) -> RandomTimes:
         """Times at the quantiles u, with weights; arguments as for ``TimeSampler``."""
@@ -130,6 +130,7 @@ class Futures(NamedTuple):
     lever: Tensor
 
 
+@_numerics.estimator
 def draw_futures(
     error: ErrorField, process: OrnsteinUhlenbeck, x: Tensor, design: PairDesign, generator: torch.Generator
 ) -> Futures:
@@ -158,6 +159,10 @@ def draw_futures(
     offsets = torch.arange(design.strata, dtype=torch.float64, device=x.device)[None, :, None]
     u = torch.rand(shape, generator=generator, dtype=torch.float64, device=x.device)
     t, weight = design.times(process, (offsets + u) / design.strata)
+    for name, drawn in (("t", t), ("weight", weight)):
+        if drawn.shape != u.shape:
+            remedy = f"return one for each quantile, {list(u.shape)}"
+            _checks.refuse(f"design.times(process, u).{name}.shape", list(drawn.shape), remedy)
     weight = weight.to(x.dtype) / design.strata
     gap = (t - process.t_min).clamp(min=0).to(x.dtype)
     xi = torch.randn((*shape, d), generator=generator, dtype=x.dtype, device=x.device)
@@ -168,12 +173,15 @@ def draw_futures(
     when = t.to(x.dtype).expand(len(signs), *shape).reshape(-1)
     flat = states.reshape(-1, d)
     if design.divergence_free:
-        value, exact = error(flat, when), error.exact(flat, when)
+        value = error(flat, when)
+        exact = _numerics.draw_futures(error.exact, flat, when, "exact(x, t)")
         divergence = torch.zeros_like(when)
     else:
         value, divergence, exact = error.at(flat, when)
     _checks.floating("error(x, t)", _checks.vectors("error(x, t)", value, flat))
-    _checks.floating("error.divergence(x, t)", divergence)
+    _checks.floating("exact(x, t)", _checks.vectors("exact(x, t)", exact, flat))
+    wanted = [len(flat)]
+    _checks.floating("error.divergence(x, t)", _checks.shape("error.divergence(x, t)", divergence, wanted))
     signed = (len(signs), *shape)
     stein = (divergence + (value * exact).sum(1)).reshape(signed)
     sign = torch.tensor(signs, dtype=x.dtype, device=x.device)[:, None, None, None]

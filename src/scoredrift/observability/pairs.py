@@ -27,7 +27,7 @@ import time
 import torch
 from torch import Tensor
 
-from scoredrift import _checks
+from scoredrift import _checks, _numerics
 from scoredrift.laws import Law
 from scoredrift.observability.futures import PairDesign, batches, draw_futures, points_at_t0
 from scoredrift.observability.pilot import PILOT_COST, plan
@@ -36,6 +36,7 @@ from scoredrift.process import OrnsteinUhlenbeck
 from scoredrift.scores import ErrorField
 
 
+@_numerics.estimator
 def by_pairs(
     error: ErrorField,
     law: Law,
@@ -103,6 +104,7 @@ def by_pairs(
     )
 
 
+@_numerics.estimator
 def response(
     error: ErrorField,
     process: OrnsteinUhlenbeck,

@@ -12,7 +12,7 @@ from itertools import product
 import torch
 from torch import Tensor
 
-from scoredrift import _checks
+from scoredrift import _checks, _numerics
 from scoredrift.laws import Law
 from scoredrift.observability.futures import (
     PairDesign,
@@ -29,6 +29,7 @@ _BINS = 24  # intervals of time that the pilot tells apart
 PILOT_COST = 4 * _BINS  # for each point: two antithetic futures in every interval
 
 
+@_numerics.estimator
 def plan(
     error: ErrorField,
     law: Law,

@@ -31,7 +31,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from scoredrift import _checks
+from scoredrift import _checks, _numerics
 from scoredrift.divergences import Density
 from scoredrift.estimates import FEWEST, Estimate
 from scoredrift.laws import Law
@@ -44,6 +44,7 @@ from scoredrift.scores import ErrorField
 _BINS = 8
 
 
+@_numerics.estimator
 def marginal_ratio(
     error: ErrorField,
     process: OrnsteinUhlenbeck,
@@ -93,6 +94,7 @@ def marginal_ratio(
     return _futures(error, process, x, grid, generator, start)[0]
 
 
+@_numerics.estimator
 def chi2_by_futures(
     error: ErrorField,
     law: Law,
@@ -167,7 +169,7 @@ def chi2_by_futures(
     found = Estimate.from_samples(pairs / (futures * (futures - 1)), check_tail=True)
     if not abs(seen.sigmas_from(1)) < 5:
         remedy = "use a finer grid; if that does not help, the error is too large for this estimator"
-        warnings.warn(f"E R = {seen}, which should be one: {remedy}", stacklevel=2)
+        warnings.warn(f"E R = {seen}, which should be one: {remedy}", stacklevel=3)
         return replace(found, tail=math.inf)
     return found
 

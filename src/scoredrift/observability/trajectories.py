@@ -22,7 +22,7 @@ from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.model_selection import cross_val_predict
 from torch import Tensor
 
-from scoredrift import _checks
+from scoredrift import _checks, _numerics
 from scoredrift.laws import Law
 from scoredrift.observability.futures import batches, points_at_t0
 from scoredrift.observability.result import Observability
@@ -39,6 +39,7 @@ from scoredrift.process import OrnsteinUhlenbeck
 from scoredrift.scores import ErrorField
 
 
+@_numerics.estimator
 def by_regression(
     error: ErrorField,
     law: Law,
@@ -113,6 +114,7 @@ def by_regression(
     )
 
 
+@_numerics.estimator
 def by_trajectories(
     error: ErrorField,
     law: Law,
@@ -166,7 +168,7 @@ def by_trajectories(
         for t, later in pairwise(times):
             ahead = process.diffuse(x, t, later, generator=generator)
             step = later - t
-            drift = 0.5 * ahead + error.exact(ahead, later)
+            drift = 0.5 * ahead + _numerics.draw_futures(error.exact, ahead, later, "exact(x, t)")
             noise = (x - ahead - drift * step) / step**0.5
             record.record(Step(ahead, later, t, noise, x))
             x = ahead

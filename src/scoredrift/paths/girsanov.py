@@ -20,14 +20,15 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from scoredrift import _checks
+from scoredrift import _checks, _numerics
 from scoredrift.estimates import Estimate
 from scoredrift.laws import Law
-from scoredrift.paths.integrators import StochasticIntegrator, VectorField, stochastic
+from scoredrift.paths.integrators import Integrator, StochasticIntegrator, VectorField, stochastic
 from scoredrift.paths.simulation import Step, spanning
 from scoredrift.process import OrnsteinUhlenbeck, TimeSampler, log_uniform_times, random_times
 
 
+@_numerics.estimator
 def ideal_energy(
     error: VectorField,
     law: Law,
@@ -68,10 +69,11 @@ def ideal_energy(
     tau, weight = random_times(times, process, n, generator=generator)
     tau, weight = tau.to(law.dtype), weight.to(law.dtype)
     x = process.diffuse(law.sample(n, generator=generator), 0.0, tau, generator=generator)
-    value = _checks.vectors("error(x, t)", error(x, tau), x)
+    value = _numerics.evaluate(error, x, tau, "error(x, t)")
     return Estimate.from_samples(weight * value.square().sum(1))
 
 
+@_numerics.estimator
 def learned_energy(
     error: VectorField,
     model: Law,
@@ -117,6 +119,7 @@ def learned_energy(
     return ideal_energy(error, model, process, n, generator=generator, times=times)
 
 
+@_numerics.estimator
 def held_energy(
     learned: VectorField,
     exact: VectorField,
@@ -182,13 +185,35 @@ def held_energy(
     t, weight = t.to(law.dtype), weight.to(law.dtype)
     x = process.diffuse(law.sample(n, generator=generator), 0.0, t, generator=generator)
     x_held = process.diffuse(x, t, held_at, generator=generator)
-    score_held = _checks.vectors("learned(x, t)", learned(x_held, held_at), x)
+    score_held = _numerics.evaluate(learned, x_held, held_at, "learned(x, t)")
     used = integrator.held_drift(x, t, x_held, held_at, score_held)
-    ideal = 0.5 * x + _checks.vectors("exact(x, t)", exact(x, t), x)
+    _checks.vectors("integrator.held_drift(…)", used, x)
+    ideal = 0.5 * x + _numerics.evaluate(exact, x, t, "exact(x, t)")
     return Estimate.from_samples(weight * (used - ideal).square().sum(1))
 
 
-class Energy:
+class _Sum:
+    """What functionals share that add one number for each path in every step, afresh in each simulation."""
+
+    def __init__(self, error: VectorField) -> None:
+        self.error = error
+        self._sum: Tensor | None = None
+
+    def begin(self, integrator: Integrator) -> None:
+        """Forget an earlier simulation."""
+        self._sum = None
+
+    @property
+    def values(self) -> Tensor:
+        """Sum of each path, shape ``[n]``.
+
+        Raises:
+            ValueError: nothing recorded yet.
+        """
+        return _recorded(self._sum)
+
+
+class Energy(_Sum):
     """Functional ∫ ‖e(Y_t, t)‖² dt along simulated paths, by the value at the start of each step.
 
     On paths of ŝ its mean is ε̂², on paths of s* it is ε*², up to the step size.
@@ -208,28 +233,19 @@ class Energy:
     tensor([0.5000, 0.5000])
     """
 
-    def __init__(self, error: VectorField) -> None:
-        self.error = error
-        self._sum: Tensor | None = None
-
+    @_numerics.estimator
     def record(self, step: Step) -> None:
         """Add ‖e‖² Δ of one step, Δ = t − t_next.
 
         Args:
             step: the step, from ``simulate``.
-        """
-        e = _checks.vectors("error(x, t)", self.error(step.x, step.t), step.x)
-        part = e.square().sum(1) * (step.t - step.t_next)
-        self._sum = part if self._sum is None else self._sum + part
-
-    @property
-    def values(self) -> Tensor:
-        """Energy of each path, shape ``[n]``.
 
         Raises:
-            ValueError: nothing recorded yet.
+            ValueError: an error of wrong shape, or another number of paths than before.
         """
-        return _recorded(self._sum)
+        e = _numerics.evaluate(self.error, step.x, step.t, "error(x, t)")
+        part = e.square().sum(1) * (step.t - step.t_next)
+        self._sum = _add(self._sum, part)
 
     def estimate(self) -> Estimate:
         """Mean energy over the paths, with its standard error.
@@ -246,7 +262,7 @@ class Energy:
         return Estimate.from_samples(self.values)
 
 
-class Martingale:
+class Martingale(_Sum):
     """Functional M = ∫ e·dB̄ along simulated paths, with B̄ the Brownian motion that drives them.
 
     On paths simulated with s* this is the score-error martingale of the theory, and
@@ -267,28 +283,28 @@ class Martingale:
     2.0
     """
 
-    def __init__(self, error: VectorField) -> None:
-        self.error = error
-        self._sum: Tensor | None = None
+    def begin(self, integrator: Integrator) -> None:
+        """Forget an earlier simulation.
 
+        Raises:
+            ValueError: a method without noise, along whose paths there is no B̄.
+        """
+        stochastic(integrator)
+        super().begin(integrator)
+
+    @_numerics.estimator
     def record(self, step: Step) -> None:
         """Add e·ΔB̄ = √Δ e·ξ of one step; how far ξ is the Brownian increment, see ``Step``.
 
         Args:
             step: the step, from ``simulate``.
-        """
-        e = _checks.vectors("error(x, t)", self.error(step.x, step.t), step.x)
-        part = (e * step.noise).sum(1) * (step.t - step.t_next) ** 0.5
-        self._sum = part if self._sum is None else self._sum + part
-
-    @property
-    def values(self) -> Tensor:
-        """Martingale of each path, shape ``[n]``.
 
         Raises:
-            ValueError: nothing recorded yet.
+            ValueError: an error of wrong shape, or another number of paths than before.
         """
-        return _recorded(self._sum)
+        e = _numerics.evaluate(self.error, step.x, step.t, "error(x, t)")
+        part = (e * step.noise).sum(1) * (step.t - step.t_next) ** 0.5
+        self._sum = _add(self._sum, part)
 
 
 class LogRatio:
@@ -312,6 +328,16 @@ class LogRatio:
         self._martingale: Tensor | None = None
         self._energy: Tensor | None = None
 
+    def begin(self, integrator: Integrator) -> None:
+        """Forget an earlier simulation.
+
+        Raises:
+            ValueError: a method without noise, along whose paths there is no B̄.
+        """
+        stochastic(integrator)
+        self._martingale = self._energy = None
+
+    @_numerics.estimator
     def record(self, step: Step) -> None:
         """Add √Δ e·ξ and ‖e‖² Δ of one step, Δ = t − t_next.
 
@@ -319,13 +345,12 @@ class LogRatio:
             step: the step, from ``simulate``.
 
         Raises:
-            ValueError: an error of wrong shape.
+            ValueError: an error of wrong shape, or another number of paths than before.
         """
         gap = step.t - step.t_next
-        e = _checks.vectors("error(x, t)", self.error(step.x, step.t), step.x)
+        e = _numerics.evaluate(self.error, step.x, step.t, "error(x, t)")
         part, size = (e * step.noise).sum(1) * gap**0.5, e.square().sum(1) * gap
-        self._martingale = part if self._martingale is None else self._martingale + part
-        self._energy = size if self._energy is None else self._energy + size
+        self._martingale, self._energy = _add(self._martingale, part), _add(self._energy, size)
 
     @property
     def martingales(self) -> Tensor:
@@ -353,6 +378,14 @@ class LogRatio:
             ValueError: nothing recorded yet.
         """
         return self.martingales - 0.5 * self.energies
+
+
+def _add(total: Tensor | None, part: Tensor) -> Tensor:
+    """Sum over the steps of one simulation."""
+    if total is not None and total.shape != part.shape:
+        remedy = f"{len(total)} paths were recorded before: begin(integrator) starts another simulation"
+        _checks.refuse("step.x.shape", f"[{len(part)}, d]", remedy)
+    return part if total is None else total + part
 
 
 def _recorded(total: Tensor | None) -> Tensor:

@@ -19,7 +19,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from scoredrift import _checks
+from scoredrift import _checks, _numerics
 from scoredrift import process as ou
 
 VectorField = Callable[[Tensor, float | Tensor], Tensor]
@@ -89,7 +89,7 @@ class EulerMaruyama:
     def step(self, score: VectorField, x: Tensor, t: float, t_next: float, noise: Tensor) -> Tensor:
         """State after the step, shape ``[n, d]``; arguments as for ``Integrator.step``."""
         gap = t - t_next
-        return x + (0.5 * x + score(x, t)) * gap + gap**0.5 * noise
+        return x + (0.5 * x + _score(score, x, t)) * gap + gap**0.5 * noise
 
     def held_drift(self, x: Tensor, t: Tensor, x_held: Tensor, t_held: Tensor, score_held: Tensor) -> Tensor:
         """Drift ½ x_held + s_held, ``[n, d]``; arguments as for ``StochasticIntegrator``."""
@@ -112,7 +112,7 @@ class ExponentialIntegrator:
         """State after the step, shape ``[n, d]``; arguments as for ``Integrator.step``."""
         gap = torch.tensor(t - t_next, dtype=torch.float64)
         growth, push = float(torch.exp(gap / 2)), float(2 * torch.expm1(gap / 2))
-        return growth * x + push * score(x, t) + float(torch.expm1(gap).sqrt()) * noise
+        return growth * x + push * _score(score, x, t) + float(torch.expm1(gap).sqrt()) * noise
 
     def held_drift(self, x: Tensor, t: Tensor, x_held: Tensor, t_held: Tensor, score_held: Tensor) -> Tensor:
         """Drift ½ x + s_held, ``[n, d]``; arguments as for ``StochasticIntegrator``."""
@@ -139,7 +139,7 @@ class Ancestral:
         a, v = float(ou.scale(t)), float(ou.variance(t))
         a_next, v_next = float(ou.scale(t_next)), float(ou.variance(t_next))
         a_gap, v_gap = float(ou.scale(t - t_next)), float(ou.variance(t - t_next))
-        datum = (x + v * score(x, t)) / a
+        datum = (x + v * _score(score, x, t)) / a
         mean = (a_next * v_gap * datum + a_gap * v_next * x) / v
         return mean + (v_next * v_gap / v) ** 0.5 * noise
 
@@ -163,7 +163,11 @@ class HeunFlow:
     def step(self, score: VectorField, x: Tensor, t: float, t_next: float, noise: Tensor) -> Tensor:
         """State after the step, ``[n, d]``; as for ``Integrator.step``, but ``noise`` is not used."""
         gap = t - t_next
-        first = 0.5 * (x + score(x, t))
+        first = 0.5 * (x + _score(score, x, t))
         ahead = x + gap * first
-        second = 0.5 * (ahead + score(ahead, t_next))
+        second = 0.5 * (ahead + _score(score, ahead, t_next))
         return x + 0.5 * gap * (first + second)
+
+
+def _score(score: VectorField, x: Tensor, t: float) -> Tensor:
+    return _numerics.evaluate(score, x, t, "score(x, t)")

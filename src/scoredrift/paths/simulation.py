@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from scoredrift import _checks
+from scoredrift import _checks, _numerics
 from scoredrift.laws import Law
 from scoredrift.paths.integrators import Integrator, VectorField
 from scoredrift.process import OrnsteinUhlenbeck
@@ -55,6 +55,13 @@ class Functional(Protocol):
     >>> recorder: Functional = Trajectory()
     """
 
+    def begin(self, integrator: Integrator) -> None:
+        """Forget what was recorded: a simulation by this method begins.
+
+        Raises:
+            ValueError: a method along whose paths the functional means nothing.
+        """
+
     def record(self, step: Step) -> None:
         """Take note of one step; called in the order of generation."""
 
@@ -75,8 +82,18 @@ class Trajectory:
     def __init__(self) -> None:
         self._states: list[Tensor] = []
 
+    def begin(self, integrator: Integrator) -> None:
+        """Forget the states of an earlier simulation."""
+        self._states = []
+
     def record(self, step: Step) -> None:
-        """Keep the state after the step (and, once, the state before the first)."""
+        """Keep the state after the step (and, once, the state before the first).
+
+        Raises:
+            ValueError: states of another shape than those before.
+        """
+        if self._states:
+            _checks.vectors("step.x_next", step.x_next, self._states[0])
         if not self._states:
             self._states.append(step.x)
         self._states.append(step.x_next)
@@ -93,6 +110,7 @@ class Trajectory:
         return torch.stack(self._states)
 
 
+@_numerics.estimator
 def simulate(
     score: VectorField,
     x: Tensor,
@@ -106,12 +124,13 @@ def simulate(
     """Run the reverse process from x at grid[0] down to grid[-1].
 
     Args:
-        score: s(x, t), called with x ``[n, d]`` and a float t.
+        score: s(x, t), called without gradients, with x ``[n, d]`` and a float t; a network with t ``[n]``.
         x: states at the first time of the grid, shape ``[n, d]``.
         grid: decreasing times, shape ``[K + 1]``, K ≥ 1.
         integrator: numerical method of one step.
         generator: source of the Gaussian draws, on the device of ``x``.
-        functionals: objects whose ``record`` is called after every step.
+        functionals: objects whose ``begin`` is called before the first step and ``record`` after every
+            step, so that they start afresh with each simulation.
         progress: show a progress bar.
 
     Returns:
@@ -119,8 +138,8 @@ def simulate(
 
     Raises:
         ValueError: x that is not a batch of finite points, a generator on another device, a grid that
-            does not decrease, a score of wrong shape, or a path that leaves the finite numbers (named
-            with the time at which it did).
+            does not decrease, a score or step of wrong shape, a functional without ``begin`` or listed
+            twice, or a path that leaves the finite numbers (named with the time at which it did).
 
     >>> from scoredrift.paths import EulerMaruyama
     >>> ou = OrnsteinUhlenbeck()
@@ -133,13 +152,11 @@ def simulate(
     _checks.points("x", x)
     _checks.generator_on(generator, x.device)
     times = decreasing(grid)
-
-    def field(x: Tensor, t: float | Tensor) -> Tensor:
-        return _checks.vectors("score(x, t)", score(x, t), x)
-
+    _begin(functionals, integrator)
+    x, field = x.detach(), _checked(score)
     for t, t_next in tqdm(list(pairwise(times)), disable=not progress, desc="reverse"):
         noise = torch.randn(x.shape, generator=generator, dtype=x.dtype, device=x.device)
-        x_next = integrator.step(field, x, t, t_next, noise)
+        x_next = _checks.vectors("integrator.step(…)", integrator.step(field, x, t, t_next, noise), x)
         if not _checks.finite(x_next):
             _checks.refuse(
                 "x",
@@ -150,6 +167,23 @@ def simulate(
             functional.record(Step(x, t, t_next, noise, x_next))
         x = x_next
     return x
+
+
+def _checked(score: VectorField) -> VectorField:
+    """The score, its values in the shape and dtype of the points."""
+    return lambda x, t: _numerics.evaluate(score, x, t, "score(x, t)")
+
+
+def _begin(functionals: Sequence[Functional], integrator: Integrator) -> None:
+    if len({id(functional) for functional in functionals}) < len(functionals):
+        _checks.refuse(
+            "functionals", "the same object twice", "pass each once, or it records every step twice"
+        )
+    for functional in functionals:
+        if not hasattr(functional, "begin"):
+            remedy = "give it begin(integrator), in which it forgets what it recorded in another simulation"
+            _checks.refuse("functionals", f"{type(functional).__name__} without begin", remedy)
+        functional.begin(integrator)
 
 
 def decreasing(grid: Tensor) -> list[float]:
@@ -198,6 +232,7 @@ def spanning(grid: Tensor, process: OrnsteinUhlenbeck) -> list[float]:
     return times
 
 
+@_numerics.estimator
 def exact_paths(
     law: Law, process: OrnsteinUhlenbeck, grid: Tensor, n: int, *, generator: torch.Generator
 ) -> Tensor:
@@ -237,6 +272,7 @@ def exact_paths(
     return torch.stack(states[::-1])
 
 
+@_numerics.estimator
 def evolve_density(
     score: VectorField, density: Tensor, nodes: Tensor, grid: Tensor, integrator: Integrator
 ) -> Tensor:
@@ -271,10 +307,12 @@ def evolve_density(
     """
     spacing = _checks.spacing("nodes", nodes)
     _checks.density("density", density, nodes)
-    y = nodes[:, None]
+    y, score = nodes[:, None], _checked(score)
     times = decreasing(grid)
     for t, t_next in pairwise(times):
-        centre = integrator.step(score, y, t, t_next, torch.zeros_like(y))
+        centre = _checks.vectors(
+            "integrator.step(…)", integrator.step(score, y, t, t_next, torch.zeros_like(y)), y
+        )
         shift = integrator.step(score, y[:1], t, t_next, torch.ones_like(y[:1])) - centre[:1]
         sd = float(shift)
         if sd < spacing:

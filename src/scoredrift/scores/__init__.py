@@ -3,7 +3,8 @@
 s(x, t),    ∇·s(x, t),        e = ŝ − s*,        𝒜_t e = ∇·e + e·s*
 """
 
-from scoredrift.scores.base import Flow, FunctionScore, ProbedScore, Score, SumScore
+from scoredrift.scores.arithmetic import Field, ScaledField, Score, SumScore, evaluated
+from scoredrift.scores.base import Flow, FunctionScore, ProbedScore
 from scoredrift.scores.errors import (
     ErrorEvaluation,
     ErrorField,
@@ -11,21 +12,17 @@ from scoredrift.scores.errors import (
     ScoreDifference,
     check_divergence,
 )
-from scoredrift.scores.fields import (
-    ConstantField,
-    LinearField,
-    RotationalField,
-    ScaledField,
-    Split,
-    split_linear,
-)
+from scoredrift.scores.fields import ConstantField, LinearField, RotationalField, Split, split_linear
+from scoredrift.scores.networks import Images
 
 __all__ = [
     "ConstantField",
     "ErrorEvaluation",
     "ErrorField",
+    "Field",
     "Flow",
     "FunctionScore",
+    "Images",
     "InjectedField",
     "LinearField",
     "ProbedScore",
@@ -36,5 +33,6 @@ __all__ = [
     "Split",
     "SumScore",
     "check_divergence",
+    "evaluated",
     "split_linear",
 ]

@@ -6,48 +6,39 @@ A score is a vector field s(x, t) with a divergence; anything with these three m
     s.divergence(x, t)                 ∇·s                       →  [n]
     s.value_and_divergence(x, t)       both, often for the price of one
 
-The same holds for any field e(x, t) that may be added to a score: see ``InjectedField``.
+The same holds for any field e(x, t) that may be added to a score: see ``InjectedField``. A class that
+inherits from ``Field`` has to say the last of the three only, and gets ``push + 0.3 * spin``.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from scoredrift import _checks
+from scoredrift import _checks, _numerics
 from scoredrift.laws import Evaluation, Law
 from scoredrift.process import OrnsteinUhlenbeck
+from scoredrift.scores.arithmetic import Field, ScaledField, Score, SumScore, evaluated
+
+__all__ = [
+    "Field",
+    "Flow",
+    "FunctionScore",
+    "ProbedScore",
+    "ScaledField",
+    "Score",
+    "SumScore",
+    "evaluated",
+]
 
 
-class Score(Protocol):
-    """A score model: a vector field in x and t with its divergence in x.
-
-    >>> shrink: Score = FunctionScore(lambda x, t: -x)
-    >>> shrink(torch.ones(1, 2), 1.0)
-    tensor([[-1., -1.]])
-    """
-
-    def __call__(self, x: Tensor, t: float | Tensor) -> Tensor:
-        """Value s(x, t), shape ``[n, d]``.
-
-        Args:
-            x: points, shape ``[n, d]``.
-            t: time, shape ``[]`` or ``[n]``.
-        """
-
-    def divergence(self, x: Tensor, t: float | Tensor) -> Tensor:
-        """Divergence ∇·s(x, t) = Σ_j ∂s_j/∂x_j, shape ``[n]``; Args as for the value."""
-
-    def value_and_divergence(self, x: Tensor, t: float | Tensor) -> tuple[Tensor, Tensor]:
-        """Value ``[n, d]`` and divergence ``[n]`` together; Args as for the value."""
-
-
-@dataclass(frozen=True)
-class Flow:
+@dataclass(frozen=True, eq=False, repr=False)
+class Flow(Field):
     """Score ∇ log q_t(x) of the Ornstein–Uhlenbeck flow of a law: exact for q, learned for others.
 
     With the law of the data it is s*; with a kernel-density estimate it is the learned ŝ of the
@@ -115,20 +106,36 @@ class Flow:
         """
         _checks.points("x", x)
         when = _checks.times("t", t, x, self.process.t_min, self.process.t_max)
-        return self.law.at(x, when)
+        found = self.law.at(x, when)
+        _checks.vectors("law.at(x, t).score", found.score, x)
+        _checks.shape("law.at(x, t).score_divergence", found.score_divergence, [len(x)])
+        _checks.shape("law.at(x, t).log_density", found.log_density, [len(x)])
+        return found
 
 
-@dataclass(frozen=True)
-class FunctionScore:
-    """Any function of (x, t) as a score; its divergence is the exact trace of its Jacobian.
+@dataclass(frozen=True, eq=False, repr=False)
+class FunctionScore(Field):
+    """Any function or network of (x, t) as a score; its divergence is the exact trace of its Jacobian.
 
-    The trace takes d backward passes, so this is for low dimension and for checks.
+    The trace takes d backward passes, so this is for low dimension and for checks. A ``torch.nn.Module``
+    is called with times of shape ``[n]``, in the precision of its parameters (times in float32 at least);
+    values come back in the dtype of the points. Its parameters get no gradients, and it stays in the mode
+    that it is in. Autocast that is in force around a call is switched off: a network that wants it says so
+    in its ``forward``.
+
+    The divergence needs a graph from x to the values. A function that leaves none, or leaves a part out,
+    because it runs under ``torch.no_grad``, detaches or goes through numpy, has no known divergence and is
+    refused. What escapes: a part that is cut off at fewer than half of the points that are looked at.
 
     Args:
         function: maps x ``[n, d]`` and t (``[]`` or ``[n]``) to ``[n, d]``, row by row.
+        dtype: precision that it takes its points in, if not theirs or that of its parameters.
+        constant: it does not depend on x, and needs no graph.
 
     Raises:
-        ValueError: on a call, x that is not a batch of finite points, or a value of another shape.
+        ValueError: on a call, x that is not a batch of finite points, a value of another shape, a network
+            in several precisions or on another device; where the divergence is wanted, a function whose
+            graph does not show how it depends on x.
 
     >>> shrink = FunctionScore(lambda x, t: -x)
     >>> shrink.divergence(torch.ones(2, 3), 1.0)
@@ -136,20 +143,20 @@ class FunctionScore:
     """
 
     function: Callable[[Tensor, Tensor], Tensor]
+    dtype: torch.dtype | None = None
+    constant: bool = False
+
+    def __post_init__(self) -> None:
+        if self.dtype is not None and not self.dtype.is_floating_point:
+            _checks.refuse("dtype", self.dtype, "pass a floating one, such as torch.float32")
 
     def __call__(self, x: Tensor, t: float | Tensor) -> Tensor:
         """Value of the function, shape ``[n, d]``."""
         _checks.points("x", x)
-        value = self.function(x, torch.as_tensor(t, dtype=x.dtype, device=x.device))
-        return _checks.vectors("function(x, t)", value, x)
-
-    def divergence(self, x: Tensor, t: float | Tensor) -> Tensor:
-        """Divergence Σ_j ∂s_j/∂x_j by reverse-mode differentiation, shape ``[n]``.
-
-        >>> FunctionScore(lambda x, t: x**2).divergence(torch.ones(1, 2), 1.0)
-        tensor([4.])
-        """
-        return self.value_and_divergence(x, t)[1]
+        _checks.times("t", t, x, 0.0, math.inf)
+        if self.dtype is None and not isinstance(self.function, torch.nn.Module):
+            t = torch.as_tensor(t, dtype=x.dtype, device=x.device)
+        return _numerics.evaluate(self.function, x, t, dtype=self.dtype)
 
     def value_and_divergence(self, x: Tensor, t: float | Tensor) -> tuple[Tensor, Tensor]:
         """Value ``[n, d]`` and divergence ``[n]``; arguments as for the class.
@@ -157,32 +164,34 @@ class FunctionScore:
         >>> FunctionScore(lambda x, t: x**2).value_and_divergence(torch.ones(1, 2), 1.0)
         (tensor([[1., 1.]]), tensor([4.]))
         """
-        with torch.enable_grad():
-            inputs = x.detach().requires_grad_(True)
-            values = self(inputs, t)
+        with self._recording(x, t) as (inputs, values, depends):
             trace = torch.zeros(len(x), dtype=x.dtype, device=x.device)
-            if values.requires_grad:  # else the field does not depend on x
-                for j in range(x.shape[1]):
-                    (row,) = torch.autograd.grad(
-                        values[:, j].sum(), inputs, retain_graph=True, materialize_grads=True
-                    )
-                    trace = trace + row[:, j]
+            for j in range(x.shape[1] if depends else 0):
+                (row,) = torch.autograd.grad(values[:, j].sum(), inputs, retain_graph=True)
+                trace = trace + row[:, j]
         return values.detach(), trace.detach()
 
+    def _recording(self, x: Tensor, t: float | Tensor) -> AbstractContextManager[tuple[Tensor, Tensor, bool]]:
+        _checks.points("x", x)
+        inner = _numerics.precision(self.function, x) if self.dtype is None else self.dtype
+        return _numerics.recording(self, x, t, constant=self.constant, dtype=inner)
 
-@dataclass(frozen=True)
-class ProbedScore:
+
+@dataclass(frozen=True, eq=False, repr=False)
+class ProbedScore(Field):
     """Any function of (x, t) as a score, its divergence estimated by random probes (Hutchinson).
 
         ∇·s ≈ (1/R) Σ_r z_r · ∂_x(z_r · s),        z_r ∈ {−1, 1}^d at random, new in every call.
 
     The estimate is unbiased, so what is linear in it stays unbiased; R backward passes instead of d.
+    Networks are called, and functions without a graph are refused, as by ``FunctionScore``.
     Source: Hutchinson 1990 (doi 10.1080/03610919008812866).
 
     Args:
         function: maps x ``[n, d]`` and t (``[]`` or ``[n]``) to ``[n, d]``, row by row.
         probes: R ≥ 1.
         generator: source of the probes, on the device of the points.
+        dtype, constant: as for ``FunctionScore``.
 
     Raises:
         ValueError: R < 1; on a call, what ``FunctionScore`` refuses, or a generator on another device.
@@ -195,22 +204,19 @@ class ProbedScore:
     function: Callable[[Tensor, Tensor], Tensor]
     probes: int
     generator: torch.Generator
+    dtype: torch.dtype | None = None
+    constant: bool = False
 
     def __post_init__(self) -> None:
         _checks.count("probes", self.probes)
+        self._exact()
 
     def __call__(self, x: Tensor, t: float | Tensor) -> Tensor:
         """Value of the function, shape ``[n, d]``."""
-        return FunctionScore(self.function)(x, t)
+        return self._exact()(x, t)
 
-    def divergence(self, x: Tensor, t: float | Tensor) -> Tensor:
-        """Unbiased estimate of the divergence, shape ``[n]``.
-
-        >>> spin = ProbedScore(lambda x, t: x.flip(1), 1, torch.Generator().manual_seed(0))
-        >>> bool((spin.divergence(torch.ones(5, 2), 1.0).abs() == 2).all())  # 2 z_1 z_2, mean zero
-        True
-        """
-        return self.value_and_divergence(x, t)[1]
+    def _exact(self) -> FunctionScore:
+        return FunctionScore(self.function, self.dtype, self.constant)
 
     def value_and_divergence(self, x: Tensor, t: float | Tensor) -> tuple[Tensor, Tensor]:
         """Value ``[n, d]`` and the estimate of its divergence ``[n]``; arguments as for the class.
@@ -221,54 +227,11 @@ class ProbedScore:
         """
         _checks.points("x", x)
         _checks.generator_on(self.generator, x.device)
-        with torch.enable_grad():
-            inputs = x.detach().requires_grad_(True)
-            values = self(inputs, t)
+        with self._exact()._recording(x, t) as (inputs, values, depends):
             trace = torch.zeros(len(x), dtype=x.dtype, device=x.device)
-            for _ in range(self.probes if values.requires_grad else 0):
+            for _ in range(self.probes if depends else 0):
                 coin = torch.rand(x.shape, generator=self.generator, dtype=x.dtype, device=x.device)
                 probe = torch.where(coin < 0.5, -1.0, 1.0).to(x.dtype)
                 (row,) = torch.autograd.grad((values * probe).sum(), inputs, retain_graph=True)
                 trace = trace + (row * probe).sum(1) / self.probes
         return values.detach(), trace.detach()
-
-
-@dataclass(frozen=True)
-class SumScore:
-    """Sum of two fields, for instance of an exact score and an injected error: ŝ = s* + e.
-
-    Args:
-        first, second: the two fields; what they refuse is refused.
-
-    >>> total = SumScore(FunctionScore(lambda x, t: -x), FunctionScore(lambda x, t: x + 1))
-    >>> total(torch.zeros(1, 1), 1.0)
-    tensor([[1.]])
-    """
-
-    first: Score
-    second: Score
-
-    def __call__(self, x: Tensor, t: float | Tensor) -> Tensor:
-        """Sum of the two values, shape ``[n, d]``."""
-        return self.first(x, t) + self.second(x, t)
-
-    def divergence(self, x: Tensor, t: float | Tensor) -> Tensor:
-        """Sum of the two divergences, shape ``[n]``.
-
-        >>> total = SumScore(FunctionScore(lambda x, t: -x), FunctionScore(lambda x, t: 3 * x))
-        >>> total.divergence(torch.zeros(1, 1), 1.0)
-        tensor([2.])
-        """
-        return self.first.divergence(x, t) + self.second.divergence(x, t)
-
-    def value_and_divergence(self, x: Tensor, t: float | Tensor) -> tuple[Tensor, Tensor]:
-        """Sums of the values and of the divergences, ``[n, d]`` and ``[n]``.
-
-        >>> total = SumScore(FunctionScore(lambda x, t: -x), FunctionScore(lambda x, t: 3 * x))
-        >>> total.value_and_divergence(torch.ones(1, 1), 1.0)
-        (tensor([[2.]]), tensor([2.]))
-        """
-        (one, its_divergence), (other, own) = (
-            part.value_and_divergence(x, t) for part in (self.first, self.second)
-        )
-        return one + other, its_divergence + own

@@ -16,8 +16,9 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from scoredrift import _checks
-from scoredrift.scores.base import FunctionScore, Score, SumScore
+from scoredrift import _checks, _numerics
+from scoredrift.scores.arithmetic import Score, SumScore, evaluated
+from scoredrift.scores.base import FunctionScore
 
 
 class ErrorEvaluation(NamedTuple):
@@ -38,7 +39,13 @@ class ErrorEvaluation(NamedTuple):
 
     @property
     def stein(self) -> Tensor:
-        """Langevin–Stein operator 𝒜_t e = ∇·e + e·s*, shape ``[n]``."""
+        """Langevin–Stein operator 𝒜_t e = ∇·e + e·s*, shape ``[n]``.
+
+        Raises:
+            ValueError: parts whose shapes do not fit.
+        """
+        _checks.vectors("exact", self.exact, self.value)
+        _checks.shape("divergence", self.divergence, [len(self.value)])
         return self.divergence + (self.value * self.exact).sum(1)
 
 
@@ -67,7 +74,7 @@ class ErrorField(Protocol):
         """Error, its divergence and the exact score together."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ScoreDifference:
     """Score error e = ŝ − s* of a learned score.
 
@@ -90,7 +97,8 @@ class ScoreDifference:
 
     def __call__(self, x: Tensor, t: float | Tensor) -> Tensor:
         """Error e(x, t) = ŝ(x, t) − s*(x, t), shape ``[n, d]``."""
-        return self.learned(x, t) - self.exact(x, t)
+        learned = _numerics.evaluate(self.learned, x, t, "learned(x, t)")
+        return learned - _numerics.evaluate(self.exact, x, t, "exact(x, t)")
 
     def divergence(self, x: Tensor, t: float | Tensor) -> Tensor:
         """Divergence ∇·e(x, t) = ∇·ŝ − ∇·s*, shape ``[n]``.
@@ -99,7 +107,9 @@ class ScoreDifference:
         >>> ScoreDifference(double, single).divergence(torch.ones(1, 2), 1.0)
         tensor([-2.])
         """
-        return self.learned.divergence(x, t) - self.exact.divergence(x, t)
+        learned, exact = self.learned.divergence(x, t), self.exact.divergence(x, t)
+        _checks.shape("learned.divergence(x, t)", learned, [len(x)])
+        return learned - _checks.shape("exact.divergence(x, t)", exact, [len(x)])
 
     def at(self, x: Tensor, t: float | Tensor) -> ErrorEvaluation:
         """Error, its divergence and the exact score, from one evaluation of each score.
@@ -108,12 +118,12 @@ class ScoreDifference:
         >>> ScoreDifference(double, single).at(torch.ones(1, 2), 1.0).stein  # −d + ‖x‖²
         tensor([0.])
         """
-        learned, its_divergence = self.learned.value_and_divergence(x, t)
-        exact, own = self.exact.value_and_divergence(x, t)
+        learned, its_divergence = evaluated("learned", self.learned, x, t)
+        exact, own = evaluated("exact", self.exact, x, t)
         return ErrorEvaluation(learned - exact, its_divergence - own, exact)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class InjectedField:
     """Field e added to an exact score: ŝ = s* + e, with e known better than a difference of scores.
 
@@ -136,7 +146,7 @@ class InjectedField:
 
     def __call__(self, x: Tensor, t: float | Tensor) -> Tensor:
         """Error e(x, t), shape ``[n, d]``."""
-        return self.field(x, t)
+        return _numerics.evaluate(self.field, x, t, "field(x, t)")
 
     def divergence(self, x: Tensor, t: float | Tensor) -> Tensor:
         """Divergence ∇·e(x, t), shape ``[n]``.
@@ -145,7 +155,7 @@ class InjectedField:
         >>> InjectedField(stretch, exact).divergence(torch.ones(1, 2), 1.0)
         tensor([2.])
         """
-        return self.field.divergence(x, t)
+        return _checks.shape("field.divergence(x, t)", self.field.divergence(x, t), [len(x)])
 
     def at(self, x: Tensor, t: float | Tensor) -> ErrorEvaluation:
         """Error, its divergence and the exact score together.
@@ -154,9 +164,11 @@ class InjectedField:
         >>> InjectedField(stretch, exact).at(torch.ones(1, 2), 1.0).stein  # d − ‖x‖²
         tensor([0.])
         """
-        return ErrorEvaluation(*self.field.value_and_divergence(x, t), self.exact(x, t))
+        exact = _numerics.evaluate(self.exact, x, t, "exact(x, t)")
+        return ErrorEvaluation(*evaluated("field", self.field, x, t), exact)
 
 
+@_numerics.estimator
 def check_divergence(field: Score, x: Tensor, t: float | Tensor, *, tolerance: float | None = None) -> None:
     """Refuse a field whose divergence is not the trace of its Jacobian.
 
@@ -171,7 +183,8 @@ def check_divergence(field: Score, x: Tensor, t: float | Tensor, *, tolerance: f
             thousand roundings of the dtype.
 
     Raises:
-        ValueError: a divergence that deviates, is not finite, or has another shape than ``[n]``.
+        ValueError: a divergence that deviates, is not finite, or has another shape than ``[n]``; a field
+            whose values change with x but leave no graph, or one that is cut in part.
 
     >>> check_divergence(FunctionScore(lambda x, t: x**2), torch.ones(3, 2), 1.0)
     """
@@ -182,7 +195,7 @@ def check_divergence(field: Score, x: Tensor, t: float | Tensor, *, tolerance: f
         remedy = f"return one number for each point, [{len(x)}]"
         _checks.refuse("field.divergence(x, t).shape", list(stated.shape), remedy)
     _checks.floating("field.divergence(x, t)", stated)
-    true = FunctionScore(field).divergence(x, t)
+    true = FunctionScore(field, constant=True).divergence(x, t)
     gap = (stated - true).abs()
     worst = int(gap.argmax())
     if not float(gap[worst]) <= slack * (1 + float(true.abs().max())):  # also a NaN from the Jacobian

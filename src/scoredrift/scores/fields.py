@@ -7,19 +7,21 @@ splits into a gradient, which is seen, and a rotational part with ∇·(q_t e) =
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from scoredrift import _checks
-from scoredrift.scores.base import Score
+from scoredrift import _checks, _numerics
+from scoredrift.scores.arithmetic import Field, ScaledField, Score
+from scoredrift.scores.base import Flow, FunctionScore
+
+__all__ = ["ConstantField", "LinearField", "RotationalField", "ScaledField", "Split", "split_linear"]
 
 
-@dataclass(frozen=True)
-class ConstantField:
+@dataclass(frozen=True, eq=False, repr=False)
+class ConstantField(Field):
     """The field e(x, t) = c: same push everywhere and always; divergence zero.
 
     Args:
@@ -61,8 +63,8 @@ class ConstantField:
         return self(x, t), torch.zeros(len(x), dtype=x.dtype, device=x.device)
 
 
-@dataclass(frozen=True)
-class LinearField:
+@dataclass(frozen=True, eq=False, repr=False)
+class LinearField(Field):
     """The field e(x, t) = W x, with divergence tr W.
 
     Args:
@@ -83,7 +85,8 @@ class LinearField:
     def __call__(self, x: Tensor, t: float | Tensor) -> Tensor:
         """Value W x, shape ``[n, d]``."""
         _checks.points("x", x, len(self.matrix), like=self.matrix)
-        return x @ self.matrix.T
+        with _numerics.full_precision():
+            return x @ self.matrix.T
 
     def divergence(self, x: Tensor, t: float | Tensor) -> Tensor:
         """Trace of W, shape ``[n]``.
@@ -102,12 +105,13 @@ class LinearField:
         return self(x, t), self.matrix.trace().expand(len(x))
 
 
-@dataclass(frozen=True)
-class RotationalField:
+@dataclass(frozen=True, eq=False, repr=False)
+class RotationalField(Field):
     """The field e = J s with antisymmetric J: invisible where s is the exact score.
 
     Its divergence is Σ_jk J_jk ∂_j s_k, which is zero for the score of any smooth density, because
-    the Hessian of log q_t is symmetric.
+    the Hessian of log q_t is symmetric: for a ``Flow`` it is stated, without being computed. Another
+    s need be no gradient, so that the trace is taken as by ``FunctionScore``, d backward passes.
 
     Args:
         matrix: J, shape ``[d, d]``, antisymmetric, dimensionless.
@@ -132,20 +136,23 @@ class RotationalField:
 
     def __call__(self, x: Tensor, t: float | Tensor) -> Tensor:
         """Value J s(x, t), shape ``[n, d]``."""
-        return self.score(x, t) @ self.matrix.T
+        _checks.points("x", x, len(self.matrix), like=self.matrix)
+        score = _numerics.evaluate(self.score, x, t, "score(x, t)")
+        with _numerics.full_precision():
+            return score @ self.matrix.T
 
     def divergence(self, x: Tensor, t: float | Tensor) -> Tensor:
-        """Zero, shape ``[n]``.
+        """Zero for the score of a flow, else tr(J ∂s), shape ``[n]``.
 
         >>> from scoredrift.scores import FunctionScore
         >>> spin = torch.tensor([[0.0, 1.0], [-1.0, 0.0]])
         >>> RotationalField(spin, FunctionScore(lambda x, t: -x)).divergence(torch.ones(1, 2), 1.0)
         tensor([0.])
         """
-        return torch.zeros(len(x), dtype=x.dtype, device=x.device)
+        return self.value_and_divergence(x, t)[1]
 
     def value_and_divergence(self, x: Tensor, t: float | Tensor) -> tuple[Tensor, Tensor]:
-        """Value J s(x, t) and zero, ``[n, d]`` and ``[n]``.
+        """Value J s(x, t) and its divergence, ``[n, d]`` and ``[n]``.
 
         >>> from scoredrift.scores import FunctionScore
         >>> spin = torch.tensor([[0.0, 1.0], [-1.0, 0.0]])
@@ -153,53 +160,9 @@ class RotationalField:
         >>> field.value_and_divergence(torch.ones(1, 2), 1.0)
         (tensor([[-1.,  1.]]), tensor([0.]))
         """
-        return self(x, t), self.divergence(x, t)
-
-
-@dataclass(frozen=True)
-class ScaledField:
-    """The field c(t) e(x, t): a field made smaller, or one that changes with time.
-
-    ``ScaledField(lambda t: torch.cos(6 * t), ConstantField(v))`` is a time-only error that oscillates.
-
-    Args:
-        factor: c, a number or a function of time (a tensor of any shape to one of its shape).
-        field: e; what it refuses is refused.
-
-    >>> ScaledField(0.5, ConstantField(torch.ones(1)))(torch.zeros(2, 1), 1.0)
-    tensor([[0.5000],
-            [0.5000]])
-    """
-
-    factor: float | Callable[[Tensor], Tensor]
-    field: Score
-
-    def _at(self, x: Tensor, t: float | Tensor) -> Tensor:
-        if not callable(self.factor):
-            return torch.tensor(self.factor, dtype=x.dtype, device=x.device)
-        return self.factor(torch.as_tensor(t, dtype=x.dtype, device=x.device))
-
-    def __call__(self, x: Tensor, t: float | Tensor) -> Tensor:
-        """Value c(t) e(x, t), shape ``[n, d]``."""
-        return self._at(x, t).reshape(-1, 1) * self.field(x, t)
-
-    def divergence(self, x: Tensor, t: float | Tensor) -> Tensor:
-        """Divergence c(t) ∇·e(x, t), shape ``[n]``.
-
-        >>> ScaledField(0.5, LinearField(torch.eye(2))).divergence(torch.ones(1, 2), 1.0)
-        tensor([1.])
-        """
-        return self._at(x, t) * self.field.divergence(x, t)
-
-    def value_and_divergence(self, x: Tensor, t: float | Tensor) -> tuple[Tensor, Tensor]:
-        """Value and divergence, ``[n, d]`` and ``[n]``.
-
-        >>> ScaledField(0.5, LinearField(torch.eye(2))).value_and_divergence(torch.ones(1, 2), 1.0)
-        (tensor([[0.5000, 0.5000]]), tensor([1.]))
-        """
-        value, its_divergence = self.field.value_and_divergence(x, t)
-        factor = self._at(x, t)
-        return factor.reshape(-1, 1) * value, factor * its_divergence
+        if isinstance(self.score, Flow):
+            return self(x, t), torch.zeros(len(x), dtype=x.dtype, device=x.device)
+        return FunctionScore(self).value_and_divergence(x, t)
 
 
 class Split(NamedTuple):
@@ -248,9 +211,10 @@ def split_linear(matrix: Tensor, covariance: Tensor) -> Split:
     values, axes = torch.linalg.eigh(covariance)
     if not bool(values[0] > 0):
         _checks.refuse("covariance", f"smallest eigenvalue {float(values[0]):.3g}", "it must be positive")
-    turned = axes.T @ matrix @ axes
-    right = turned * values + (turned * values).T
-    gradient = axes @ (right / (values[:, None] + values)) @ axes.T
+    with _numerics.full_precision():
+        turned = axes.T @ matrix @ axes
+        right = turned * values + (turned * values).T
+        gradient = axes @ (right / (values[:, None] + values)) @ axes.T
     return Split(gradient, matrix - gradient)
 
 
