@@ -17,7 +17,8 @@ from helpers import random_mixture, seeded
 from scoredrift import Accumulate, FlowScore, FreshFraction, KernelFit, OrnsteinUhlenbeck, Replace
 from scoredrift.checkpoints import Checkpoints
 from scoredrift.process import scale, variance
-from scoredrift.storage import describe, load, save
+from scoredrift.fingerprints import describe
+from scoredrift.storage import load, save
 
 NOISE = torch.randn(6, 4, generator=seeded(0), dtype=torch.float64)
 TYPES = [NOISE, NOISE.float(), NOISE.bfloat16(), torch.tensor([-(2**62), 0, 7]), torch.tensor([True, False])]

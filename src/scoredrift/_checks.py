@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from numbers import Real
 from typing import Any, NoReturn
 
@@ -27,10 +28,14 @@ def refuse(name: str, value: Any, remedy: str) -> NoReturn:
 
 
 def count(name: str, value: int, *, least: int = 1) -> int:
-    """Return ``value`` if it is an integer of at least ``least``."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+    """Return ``value`` as an int if it is an integer of at least ``least``, of Python, NumPy or torch."""
+    try:
+        number = -1 if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        number = -1
+    if number < least:
         refuse(name, repr(value), f"pass an integer ≥ {least}")
-    return value
+    return number
 
 
 def number(
