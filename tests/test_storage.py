@@ -16,8 +16,8 @@ import torch
 from helpers import random_mixture, seeded
 from scoredrift import Accumulate, FlowScore, FreshFraction, KernelFit, OrnsteinUhlenbeck, Replace
 from scoredrift.checkpoints import Checkpoints
-from scoredrift.process import scale, variance
 from scoredrift.fingerprints import describe
+from scoredrift.process import scale, variance
 from scoredrift.storage import load, save
 
 NOISE = torch.randn(6, 4, generator=seeded(0), dtype=torch.float64)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import operator
+from collections.abc import Iterator
+from contextlib import contextmanager
 from numbers import Real
 from typing import Any, NoReturn
 
@@ -25,6 +27,25 @@ def refuse(name: str, value: Any, remedy: str) -> NoReturn:
     ValueError: steps = 0: pass a positive integer
     """
     raise ValueError(f"{name} = {value}: {remedy}")
+
+
+@contextmanager
+def placed(place: str) -> Iterator[None]:
+    """Say where something went wrong: in the message of a refusal, in a note to any other error.
+
+    >>> with placed("fit of generation 3"):
+    ...     refuse("steps", 0, "pass a positive integer")
+    Traceback (most recent call last):
+    ...
+    ValueError: steps = 0: pass a positive integer (in fit of generation 3)
+    """
+    try:
+        yield
+    except Exception as error:
+        if type(error) is ValueError:
+            raise ValueError(f"{error} (in {place})") from error
+        error.add_note(f"in {place}")
+        raise
 
 
 def count(name: str, value: int, *, least: int = 1) -> int:

@@ -79,6 +79,27 @@ def describe(thing: Any) -> Any:
     return _Description().of(thing)
 
 
+def held_by(function: types.FunctionType) -> list[Any]:
+    """What a function brings along beside its code and arguments.
+
+    Args:
+        function: any function written in Python.
+
+    Returns:
+        Its defaults, what its closure holds, and the globals that it reads, unless it is an installed
+        package's.
+
+    >>> held_by(lambda x, n=2: x / n)
+    [2]
+    """
+    cells = [_content(cell) for cell in function.__closure__ or ()]
+    defaults = [*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()]
+    if _installed(function.__code__.co_filename):
+        return [*defaults, *cells]
+    known = function.__globals__
+    return [*defaults, *cells, *(known[name] for name in sorted(_reads(function.__code__) & known.keys()))]
+
+
 class _Description:
     """One description: what was met before is referred to by its number."""
 

@@ -16,8 +16,8 @@ interrupted and resumed ends with the same numbers as one that is not.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from numbers import Real
@@ -35,7 +35,7 @@ from scoredrift.estimates import Estimate
 from scoredrift.fingerprints import describe
 from scoredrift.laws import Law, Source
 from scoredrift.mixtures import GaussianMixture
-from scoredrift.regimes import Accumulate, Regime
+from scoredrift.regimes import Accumulate, Regime, law_of_training
 from scoredrift.seeds import generator_for, seed_words
 
 
@@ -160,10 +160,10 @@ class History:
     def __len__(self) -> int:
         return len(self.measured)
 
-    __iter__ = None  # over names or over generations? neither: keys() and range(len(history)) say which
+    __iter__ = None  # over names, or over generations? keys() and range(len(history)) say which
 
     def __repr__(self) -> str:
-        names = ", ".join(self.keys()) or "nothing measured"
+        names = ", ".join(self.keys())
         return f"History({len(self)} generations of {list(self.drawn.shape)}: {names})"
 
     def __reduce__(self) -> Any:
@@ -251,7 +251,7 @@ def recurse(
         return generator_for(seed, index, purpose, device=device)
 
     def fitted(index: int, training: Tensor) -> Source:
-        with _naming(index, "fit"):
+        with _checks.placed(f"fit of generation {index}"):
             model = fit(training, generator=numbers(index, "fit"))
         if not callable(getattr(model, "sample", None)):
             remedy = "return a model that draws points, by sample(n, generator=…)"
@@ -285,11 +285,11 @@ def recurse(
                 def fresh(n: int, source: torch.Generator = source) -> Tensor:
                     return target.sample(n, generator=source)
 
-                with _naming(index, "regime"):
+                with _checks.placed(f"regime of generation {index}"):
                     training = regime.training_set(fresh, drawn, training, generator=numbers(index, "blend"))
             _checks.points(f"training set of generation {index}", training)
             model = fitted(index, training)
-            with _naming(index, "sample"):
+            with _checks.placed(f"sample of generation {index}"):
                 drawn = model.sample(size, generator=numbers(index, "sample"))
             _checks.points(f"points of generation {index}", drawn, training.shape[1])
             if len(drawn) != size:
@@ -297,7 +297,7 @@ def recurse(
                 _checks.refuse(f"points of generation {index}.shape", list(drawn.shape), remedy)
             law = functools.partial(_training_law, regime, target, fitted, before, training, index)
             generation = Generation(index, training, model, drawn, numbers(index, "measure"), before, law)
-            with _naming(index, "measure"):
+            with _checks.placed(f"measure of generation {index}"):
                 found_here = {} if measure is None else measure(generation)
             measured.append(_as_tensors(found_here, index))
             if store is not None:
@@ -309,22 +309,6 @@ def recurse(
     return History(tuple(measured), drawn, again)
 
 
-@contextmanager
-def _naming(index: int, what: str) -> Iterator[None]:
-    """Say in which generation something went wrong."""
-    place = f"in {what} of generation {index}"
-    try:
-        yield
-    except ValueError as error:
-        if type(error) is ValueError:
-            raise ValueError(f"{error} ({place})") from error
-        error.add_note(place)
-        raise
-    except Exception as error:
-        error.add_note(place)
-        raise
-
-
 def _training_law(
     regime: Regime,
     target: Source,
@@ -333,17 +317,13 @@ def _training_law(
     training: Tensor,
     index: int,
 ) -> Law:
-    """Law that generation ``index`` was trained on; where all models before count, they are fitted again."""
-    law, data = cast(Law, target), cast(Law, target)
-    if before is None:
-        return law
-    past: Law | None = law if index == 1 else None
-    if isinstance(regime, Accumulate):
-        for earlier in range(index - 1):
-            model = cast(Law, fitted(earlier, regime.earlier(training, index, earlier)))
-            law = regime.training_law(data, model, law, earlier)
-        past = law
-    return regime.training_law(data, cast(Law, before()), past, index - 1)
+    def model(earlier: int) -> Law:
+        if before is not None and earlier == index - 1:
+            return cast(Law, before())
+        assert isinstance(regime, Accumulate)  # nobody else asks
+        return cast(Law, fitted(earlier, regime.earlier(training, index, earlier)))
+
+    return law_of_training(regime, cast(Law, target), model, index)
 
 
 def _keep(model: Source) -> Callable[[], Source]:
@@ -372,18 +352,15 @@ def _as_tensors(measured: Measured, index: int) -> dict[str, Tensor]:
             _checks.refuse(f"measure(generation {index}), name", repr(name), "names are texts")
         if isinstance(value, Estimate):
             value = torch.tensor([value.value, value.stderr], dtype=torch.float64)
-        if not isinstance(value, Tensor | Real) and not _real(value):
-            remedy = "return a number, an estimate or a tensor"
-            _checks.refuse(f"measure(generation {index})[{name!r}]", repr(value), remedy)
+        numbers = isinstance(value, np.ndarray) and value.dtype.kind in "biuf"
+        what = f"measure(generation {index})[{name!r}]"
+        if not (numbers or isinstance(value, Tensor | Real)):
+            _checks.refuse(what, repr(value), "return a number, an estimate or a tensor")
         tensor = value if isinstance(value, Tensor) else torch.as_tensor(value, dtype=torch.float64)
         if bool(torch.isnan(tensor).any()):
-            _checks.refuse(f"measure(generation {index})[{name!r}]", "NaN", "return numbers, or leave it out")
+            _checks.refuse(what, "NaN", "return numbers, or leave it out")
         tensors[name] = tensor.detach().cpu().clone()
     return tensors
-
-
-def _real(value: Any) -> bool:
-    return isinstance(value, np.ndarray) and value.dtype.kind in "biuf"
 
 
 def closed_form(

@@ -180,6 +180,29 @@ class Accumulate:
         return _blend(past, model, share)
 
 
+def law_of_training(regime: Regime, target: Law, model: Callable[[int], Law], index: int) -> Law:
+    """Law that generation ``index`` is trained on, from the models before it.
+
+    Args:
+        regime: what each generation is trained on.
+        target: p.
+        model: p̂^i as a function of i < index; only ``Accumulate`` asks for more than the last.
+        index: ≥ 0; generation 0 is trained on the target.
+
+    >>> from scoredrift.mixtures import mixture_of_five
+    >>> p = mixture_of_five()
+    >>> q = law_of_training(Accumulate(), p, lambda i: p.blur(0.5 + i), 3)
+    >>> q.weights.reshape(4, 5).sum(1)  # p and three models, a quarter each
+    tensor([0.2500, 0.2500, 0.2500, 0.2500], dtype=torch.float64)
+    """
+    past: Law | None = target if index <= 1 else None
+    if isinstance(regime, Accumulate):
+        past = target
+        for earlier in range(index - 1):
+            past = regime.training_law(target, model(earlier), past, earlier)
+    return regime.training_law(target, model(index - 1), past, index - 1) if index else target
+
+
 def _blend(first: Law, second: Law, share: float) -> Law:
     if isinstance(first, GaussianMixture) and isinstance(second, GaussianMixture):
         return first.blend(second, share)

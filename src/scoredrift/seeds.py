@@ -7,7 +7,6 @@ import torch
 
 from scoredrift import _checks
 
-
 _LARGEST_SEED, _LARGEST_STEP = 2**128 - 1, 2**31 - 1  # beyond, numpy's SeedSequence would confuse them
 
 
