@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
-from numbers import Integral, Real
+import operator
+from collections.abc import Iterator
+from contextlib import contextmanager
+from numbers import Real
 from typing import Any, NoReturn
 
 import torch
@@ -30,11 +33,34 @@ def refuse(name: str, value: Any, remedy: str) -> NoReturn:
     raise ValueError(f"{name} = {value}: {remedy}")
 
 
+@contextmanager
+def placed(place: str) -> Iterator[None]:
+    """Say where something went wrong: in the message of a refusal, in a note to any other error.
+
+    >>> with placed("fit of generation 3"):
+    ...     refuse("steps", 0, "pass a positive integer")
+    Traceback (most recent call last):
+    ...
+    ValueError: steps = 0: pass a positive integer (in fit of generation 3)
+    """
+    try:
+        yield
+    except Exception as error:
+        if type(error) is ValueError:
+            raise ValueError(f"{error} (in {place})") from error
+        error.add_note(f"in {place}")
+        raise
+
+
 def count(name: str, value: int, *, least: int = 1) -> int:
-    """Return ``value`` as an int if it is an integer of at least ``least``; numpy's integers count."""
-    if isinstance(value, bool) or not isinstance(value, Integral) or int(value) < least:
+    """Return ``value`` as an int if it is an integer of at least ``least``, of Python, NumPy or torch."""
+    try:
+        number = -1 if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        number = -1
+    if number < least:
         refuse(name, repr(value), f"pass an integer ≥ {least}")
-    return int(value)
+    return number
 
 
 def number(

@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import random
 import signal
+import sys
 import threading
 import time
 from itertools import product
@@ -70,23 +71,16 @@ def exactly(history):
     return measured, history.drawn.tolist()
 
 
-def noisy(calls):
-    """A fit with randomness of its own, which notes the seeds that it is called with."""
-
-    def fit(data, *, generator):
-        calls.append(generator.initial_seed())
-        rows = torch.randint(len(data), (len(data),), generator=generator)
-        return KernelDensity(data[rows], 0.5)
-
-    return fit
+def noisy(data, *, generator):
+    """A fit with randomness of its own."""
+    rows = torch.randint(len(data), (len(data),), generator=generator)
+    return KernelDensity(data[rows], 0.5)
 
 
-def curious(at=None, *, looks_back=True):
-    """A measurement that uses all it is given, and interrupts the run in one generation."""
+def curious(*, looks_back=True):
+    """A measurement that uses all it is given."""
 
     def measure(generation):
-        if generation.index == at:
-            raise KeyboardInterrupt
         seen = {"noise": torch.rand(2, generator=generation.generator), "max": float(generation.drawn.max())}
         seen["model"] = generation.model.log_density(generation.training[:3])
         if looks_back and generation.previous is not None:
@@ -96,15 +90,25 @@ def curious(at=None, *, looks_back=True):
     return measure
 
 
-def run(folder=None, calls=None, **changes):
-    settings = {
-        "fit": noisy([] if calls is None else calls),
-        "target": mixture_of_five(2),
-        "size": 40,
-        "seed": 3,
-    }
-    settings |= {"regime": FreshFraction(0.5), "generations": 6, "measure": curious(), "folder": folder}
-    return recurse(**settings | changes)
+def run(folder=None, calls=None, at=None, **changes):
+    """A run that notes the seeds of its fits, and is interrupted where generation ``at`` would be measured.
+
+    From outside: what fit and measure hold belongs to the settings of a run.
+    """
+    settings = {"fit": noisy, "target": mixture_of_five(2), "size": 40, "seed": 3, "folder": folder}
+    settings |= {"regime": FreshFraction(0.5), "generations": 6, "measure": curious()}
+
+    def watched(seed, index, purpose, **rest):
+        generator = generator_for(seed, index, purpose, **rest)
+        if purpose == "fit" and calls is not None:
+            calls.append(generator.initial_seed())
+        if (index, purpose) == (at, "measure"):
+            raise KeyboardInterrupt
+        return generator
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys.modules[recurse.__module__], "generator_for", watched)
+        return recurse(**settings | changes)
 
 
 def test_the_seed_decides_every_digit_of_a_run():
@@ -116,7 +120,7 @@ def test_the_seed_decides_every_digit_of_a_run():
 
 def interrupted(folder, at, **changes):
     with pytest.raises(KeyboardInterrupt):
-        run(folder, measure=curious(at), **changes)
+        run(folder, at=at, **changes)
 
 
 @pytest.mark.parametrize("regime", [FreshFraction(0.5), Replace(), Accumulate()], ids=repr)
@@ -133,12 +137,12 @@ def test_a_run_interrupted_in_every_generation_ends_as_if_nothing_had_happened(t
 
 
 def test_finished_generations_are_not_fitted_again(tmp_path):
-    all_calls, calls = [], []
+    all_calls, calls, measure = [], [], curious(looks_back=False)
     run(calls=all_calls)
-    interrupted(tmp_path, 3)
-    run(tmp_path, calls, measure=curious(looks_back=False))
+    interrupted(tmp_path, 3, measure=measure)
+    run(tmp_path, calls, measure=measure)
     assert calls == all_calls[3:]
-    run(tmp_path, calls)
+    run(tmp_path, calls, measure=measure)
     assert calls == all_calls[3:]
 
 

@@ -15,12 +15,14 @@ interrupted and resumed ends with the same numbers as one that is not.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from numbers import Real
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 import torch
@@ -29,9 +31,9 @@ from tqdm import tqdm
 
 from scoredrift import _checks
 from scoredrift.estimates import Estimate
-from scoredrift.generations.regimes import Regime
-from scoredrift.laws import GaussianMixture, Source
-from scoredrift.runs import Checkpoints, describe, generator_for
+from scoredrift.generations.regimes import Accumulate, Regime, law_of_training
+from scoredrift.laws import GaussianMixture, Law, Source
+from scoredrift.runs import Checkpoints, describe, generator_for, locked, seed_words
 
 
 class Fit(Protocol):
@@ -45,7 +47,7 @@ class Fit(Protocol):
         """Model fitted to points ``[n, d]``; all its randomness comes from the generator."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Generation:
     """One generation, as ``measure`` sees it.
 
@@ -56,10 +58,14 @@ class Generation:
         drawn: N points of p̂^i, shape ``[N, d]``.
         generator: random numbers for measurements.
         before: refits the preceding model; see ``previous``.
+        law: makes the law in the limit; see ``trained_on``.
 
     >>> from scoredrift.laws import Gaussian
     >>> x, law = torch.zeros(2, 1), Gaussian(torch.zeros(1), torch.eye(1))
-    >>> Generation(0, x, law, x, torch.Generator(), None).previous is None
+    >>> generation = Generation(0, x, law, x, torch.Generator(), None)
+    >>> generation
+    Generation(0: trained on [2, 1], drawn [2, 1], model Gaussian)
+    >>> generation.previous is None
     True
     """
 
@@ -69,6 +75,11 @@ class Generation:
     drawn: Tensor
     generator: torch.Generator
     before: Callable[[], Source] | None
+    law: Callable[[], Law] | None = None
+
+    def __repr__(self) -> str:
+        sizes = f"trained on {list(self.training.shape)}, drawn {list(self.drawn.shape)}"
+        return f"Generation({self.index}: {sizes}, model {type(self.model).__name__})"
 
     @cached_property
     def previous(self) -> Source | None:
@@ -78,26 +89,82 @@ class Generation:
         """
         return None if self.before is None else self.before()
 
+    @cached_property
+    def trained_on(self) -> Law:
+        """Law q_{i−1} that the training set was drawn from, as its size goes to infinity.
+
+        The target for generation 0; later what the regime makes of the target and the model before, which
+        have to be laws with densities. ``Accumulate`` needs the models of all generations before: they are
+        fitted again, with the random numbers of their first fits.
+
+        Raises:
+            ValueError: it is not known: a source without a density, or a regime that needs what is not kept.
+
+        >>> from scoredrift import FreshFraction, KernelFit, OrnsteinUhlenbeck, mixture_of_five
+        >>> fit, data = KernelFit(0.6, OrnsteinUhlenbeck()), mixture_of_five()
+        >>> gap = lambda law: {"gap": (law.model.log_density(law.drawn) - law.trained_on.log_density(law.drawn)).mean()}
+        >>> recurse(fit, data, regime=FreshFraction(0.5), generations=2, size=50, seed=0, measure=gap)["gap"] > 0
+        tensor([True, True, True])
+        """
+        if self.law is None:
+            remedy = "not known for a generation made by hand; pass law=…"
+            _checks.refuse(f"law that generation {self.index} was trained on", None, remedy)
+        return self.law()
+
 
 Measured = Mapping[str, float | Estimate | Tensor]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class History:
-    """What was measured in each generation, and the last generation's points.
+    """What was measured in each generation, and the last generation's points and model.
+
+    ``history[name]`` are the values of one measurement, ``name in history`` says whether there is one,
+    ``history.keys()`` are all names, and ``len(history)`` is the number of generations, the first included.
 
     Args:
         measured: a dictionary of tensors for each generation; an estimate is stored as its value and
             standard error, ``[2]``.
         drawn: points of the last generation, shape ``[N, d]``.
+        last: makes the last model; see ``model``.
 
     >>> history = History(({"a": torch.tensor(1.0)}, {"a": torch.tensor(2.0)}), torch.zeros(1, 1))
-    >>> history["a"]
-    tensor([1., 2.])
+    >>> history
+    History(2 generations of [1, 1]: a)
+    >>> history["a"], len(history), "b" in history
+    (tensor([1., 2.]), 2, False)
     """
 
     measured: tuple[dict[str, Tensor], ...]
     drawn: Tensor
+    last: Callable[[], Source] | None = None
+
+    @cached_property
+    def model(self) -> Source | None:
+        """Model of the last generation; None for a history that came from another process.
+
+        After a resumption it is fitted again, with the random numbers of its first fit.
+        """
+        return None if self.last is None else self.last()
+
+    def keys(self) -> list[str]:
+        """Names of all that was measured in any generation, sorted."""
+        return sorted({name for one in self.measured for name in one})
+
+    def __contains__(self, name: object) -> bool:
+        return any(name in one for one in self.measured)
+
+    def __len__(self) -> int:
+        return len(self.measured)
+
+    __iter__ = None  # over names, or over generations? keys() and range(len(history)) say which
+
+    def __repr__(self) -> str:
+        names = ", ".join(self.keys())
+        return f"History({len(self)} generations of {list(self.drawn.shape)}: {names})"
+
+    def __reduce__(self) -> Any:
+        return History, (self.measured, self.drawn)  # models do not travel
 
     def __getitem__(self, name: str) -> Tensor:
         """Values of one measurement over the generations that have it, stacked.
@@ -107,8 +174,7 @@ class History:
         """
         values = [one[name] for one in self.measured if name in one]
         if not values:
-            known = sorted({name for one in self.measured for name in one})
-            raise KeyError(f"{name!r} was not measured; there are {known}")
+            raise KeyError(f"{name!r} was not measured; there are {self.keys()}")
         return torch.stack(values)
 
 
@@ -119,7 +185,7 @@ def recurse(
     regime: Regime,
     generations: int,
     size: int,
-    seed: int,
+    seed: int | tuple[int, ...],
     measure: Callable[[Generation], Measured] | None = None,
     folder: Path | str | None = None,
     after: History | None = None,
@@ -136,9 +202,13 @@ def recurse(
         regime: what the next generation is trained on.
         generations: number of retrainings ≥ 0.
         size: N, the points that each generation draws ≥ 2.
-        seed: ≥ 0; with the index of a generation it fixes all its random numbers.
+        seed: ≥ 0, or several such numbers, as (seed, run): with the index of a generation they fix all its
+            random numbers. Runs with (seed, 0), (seed, 1), … are independent of each other and of all runs
+            with other seeds.
         measure: called once for each generation; returns numbers, estimates or tensors by name.
-        folder: where to keep checkpoints; a run that finds its own resumes after the last good one.
+        folder: where to keep checkpoints; a run that finds its own resumes after the last good one. They
+            are its own if the settings are, and the code, defaults, closures and globals of all that is
+            passed here (module ``fingerprints``).
         after: what a call for fewer generations returned, to be continued instead of a folder's
             checkpoints. It lacks the last training set: regimes and measurements that look back refuse.
         device: where the random numbers are drawn, so where ``target`` lives.
@@ -149,8 +219,10 @@ def recurse(
 
     Raises:
         ValueError: sizes that are not positive; points that are not finite or too few, measurements that
-            are NaN or no numbers (the message names the generation); a folder with the checkpoints of
-            another run, or both a folder and a history. Infinite measurements are kept: a divergence can be infinite.
+            are NaN or no numbers, whatever fit, regime or measure refuse (the message names the generation);
+            a folder with the checkpoints of another run, or in which one is at work; settings whose code or
+            state cannot be known, with a folder; or both a folder and a history. Infinite measurements are
+            kept: a divergence can be infinite.
 
     >>> from scoredrift.laws import Gaussian
     >>> from scoredrift.generations import Replace
@@ -161,59 +233,94 @@ def recurse(
     >>> run["variance"].shape
     torch.Size([4])
     """
-    _checks.count("generations", generations, least=0)
-    _checks.count("size", size, least=2)
-    _checks.count("seed", seed, least=0)
+    generations = _checks.count("generations", generations, least=0)
+    size = _checks.count("size", size, least=2)
+    seed_words(seed)
+    if folder is not None and after is not None:
+        _checks.refuse("after", "a history", "the folder says what to continue; pass one of the two")
+    store = None
+    if folder is not None:
+        settings = {"fit": fit, "target": target, "regime": regime, "size": size, "seed": seed_words(seed)}
+        settings |= {"measure": measure, "device": torch.device(device).type}
+        store = Checkpoints(folder, {name: describe(value) for name, value in settings.items()})
 
     def numbers(index: int, purpose: str) -> torch.Generator:
         return generator_for(seed, index, purpose, device=device)
 
     def fitted(index: int, training: Tensor) -> Source:
-        return fit(training, generator=numbers(index, "fit"))
+        with _checks.placed(f"fit of generation {index}"):
+            model = fit(training, generator=numbers(index, "fit"))
+        if not callable(getattr(model, "sample", None)):
+            remedy = "return a model that draws points, by sample(n, generator=…)"
+            _checks.refuse(f"fit(generation {index})", repr(model), remedy)
+        return model
 
-    settings = {"fit": fit, "target": target, "regime": regime, "size": size, "seed": seed}
-    settings |= {"measure": measure, "device": torch.device(device).type}
-    if folder is not None and after is not None:
-        _checks.refuse("after", "a history", "the folder says what to continue; pass one of the two")
-    store = None if folder is None else Checkpoints(Path(folder), describe(settings))
-    found = None if store is None else store.newest(generations)
-    measured: list[dict[str, Tensor]] = []
-    training: Tensor | None = None
-    drawn: Tensor | None = None
-    if found is not None:
-        measured, training, drawn = found.measured, found.training.to(device), found.drawn.to(device)
-    elif after is not None:
-        if len(after.measured) > generations + 1:
-            remedy = f"the history is of {len(after.measured) - 1} already; ask for as many, or for more"
-            _checks.refuse("generations", generations, remedy)
-        measured, drawn = list(after.measured), after.drawn.to(device)
-    model: Source | None = None
+    with nullcontext() if store is None else locked(store.folder):
+        found = None if store is None else store.newest(generations)
+        measured: list[dict[str, Tensor]] = []
+        training: Tensor | None = None
+        drawn: Tensor | None = None
+        if found is not None:
+            measured, training, drawn = found.measured, found.training.to(device), found.drawn.to(device)
+        elif after is not None:
+            if len(after.measured) > generations + 1:
+                remedy = f"the history is of {len(after.measured) - 1} already; ask for as many, or for more"
+                _checks.refuse("generations", generations, remedy)
+            measured, drawn = list(after.measured), after.drawn.to(device)
+        model: Source | None = None
 
-    done, last = len(measured), generations + 1
-    for index in tqdm(range(done, last), initial=done, total=last, disable=not progress, desc="generations"):
-        before: Callable[[], Source] | None = None
-        if drawn is None:
-            training = target.sample(size, generator=numbers(index, "fresh"))
-        else:
-            before = _refit(fitted, index - 1, training) if model is None else _keep(model)
-            source = numbers(index, "fresh")
+        done, last = len(measured), generations + 1
+        steps = tqdm(range(done, last), initial=done, total=last, disable=not progress, desc="generations")
+        for index in steps:
+            before: Callable[[], Source] | None = None
+            if drawn is None:
+                training = target.sample(size, generator=numbers(index, "fresh"))
+            else:
+                before = _refit(fitted, index - 1, training) if model is None else _keep(model)
+                source = numbers(index, "fresh")
 
-            def fresh(n: int, source: torch.Generator = source) -> Tensor:
-                return target.sample(n, generator=source)
+                def fresh(n: int, source: torch.Generator = source) -> Tensor:
+                    return target.sample(n, generator=source)
 
-            training = regime.training_set(fresh, drawn, training, generator=numbers(index, "blend"))
-        model = fitted(index, training)
-        drawn = model.sample(size, generator=numbers(index, "sample"))
-        _checks.points(f"points of generation {index}", drawn, training.shape[1])
-        if len(drawn) != size:
-            shape = list(drawn.shape)
-            _checks.refuse(f"points of generation {index}.shape", shape, f"draw as many as asked for, {size}")
-        generation = Generation(index, training, model, drawn, numbers(index, "measure"), before)
-        measured.append(_as_tensors({} if measure is None else measure(generation), index))
-        if store is not None:
-            store.write(index, training, drawn, measured)
+                with _checks.placed(f"regime of generation {index}"):
+                    training = regime.training_set(fresh, drawn, training, generator=numbers(index, "blend"))
+            _checks.points(f"training set of generation {index}", training)
+            model = fitted(index, training)
+            with _checks.placed(f"sample of generation {index}"):
+                drawn = model.sample(size, generator=numbers(index, "sample"))
+            _checks.points(f"points of generation {index}", drawn, training.shape[1])
+            if len(drawn) != size:
+                remedy = f"draw as many as asked for, {size}"
+                _checks.refuse(f"points of generation {index}.shape", list(drawn.shape), remedy)
+            law = functools.partial(_training_law, regime, target, fitted, before, training, index)
+            generation = Generation(index, training, model, drawn, numbers(index, "measure"), before, law)
+            with _checks.placed(f"measure of generation {index}"):
+                found_here = {} if measure is None else measure(generation)
+            measured.append(_as_tensors(found_here, index))
+            if store is not None:
+                store.write(index, training, drawn, measured)
     assert drawn is not None
-    return History(tuple(measured), drawn)
+    if model is not None:
+        return History(tuple(measured), drawn, _keep(model))
+    again = after.last if after is not None else _refit(fitted, generations, training)
+    return History(tuple(measured), drawn, again)
+
+
+def _training_law(
+    regime: Regime,
+    target: Source,
+    fitted: Callable[[int, Tensor], Source],
+    before: Callable[[], Source] | None,
+    training: Tensor,
+    index: int,
+) -> Law:
+    def model(earlier: int) -> Law:
+        if before is not None and earlier == index - 1:
+            return cast(Law, before())
+        assert isinstance(regime, Accumulate)  # nobody else asks
+        return cast(Law, fitted(earlier, regime.earlier(training, index, earlier)))
+
+    return law_of_training(regime, cast(Law, target), model, index)
 
 
 def _keep(model: Source) -> Callable[[], Source]:
@@ -233,16 +340,22 @@ def _refit(
 
 
 def _as_tensors(measured: Measured, index: int) -> dict[str, Tensor]:
+    if not isinstance(measured, Mapping):
+        remedy = "return a dictionary of numbers by name; {} for nothing"
+        _checks.refuse(f"measure(generation {index})", repr(measured), remedy)
     tensors = {}
     for name, value in measured.items():
+        if not isinstance(name, str):
+            _checks.refuse(f"measure(generation {index}), name", repr(name), "names are texts")
         if isinstance(value, Estimate):
             value = torch.tensor([value.value, value.stderr], dtype=torch.float64)
-        if not isinstance(value, Tensor | np.ndarray | Real):
-            remedy = "return a number, an estimate or a tensor"
-            _checks.refuse(f"measure(generation {index})[{name!r}]", repr(value), remedy)
+        numbers = isinstance(value, np.ndarray) and value.dtype.kind in "biuf"
+        what = f"measure(generation {index})[{name!r}]"
+        if not (numbers or isinstance(value, Tensor | Real)):
+            _checks.refuse(what, repr(value), "return a number, an estimate or a tensor")
         tensor = value if isinstance(value, Tensor) else torch.as_tensor(value, dtype=torch.float64)
         if bool(torch.isnan(tensor).any()):
-            _checks.refuse(f"measure(generation {index})[{name!r}]", "NaN", "return numbers, or leave it out")
+            _checks.refuse(what, "NaN", "return numbers, or leave it out")
         tensors[name] = tensor.detach().cpu().clone()
     return tensors
 
@@ -280,6 +393,6 @@ def recurse_laws(
     training = target
     models = [learn(training)]
     for index in range(generations):
-        training = regime.training_law(target, models[-1], training, index)
+        training = cast(GaussianMixture, regime.training_law(target, models[-1], training, index))
         models.append(learn(training))
     return models

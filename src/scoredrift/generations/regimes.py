@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from scoredrift import _checks
-from scoredrift.laws import GaussianMixture
+from scoredrift.laws import Blend, GaussianMixture, Law
 
 
 class Regime(Protocol):
@@ -45,15 +45,13 @@ class Regime(Protocol):
             generator: source of randomness.
         """
 
-    def training_law(
-        self, target: GaussianMixture, model: GaussianMixture, past: GaussianMixture, index: int
-    ) -> GaussianMixture:
-        """Law of that training set when N → ∞.
+    def training_law(self, target: Law, model: Law, past: Law | None, index: int) -> Law:
+        """Law of that training set when N → ∞: a mixture if all laws are mixtures, else a ``Blend``.
 
         Args:
             target: p.
             model: p̂^i.
-            past: law that the current model was trained on.
+            past: law that the current model was trained on; None where it is not known.
             index: i.
         """
 
@@ -76,8 +74,12 @@ class FreshFraction:
 
     def __post_init__(self) -> None:
         alpha = self.alpha
+        if getattr(alpha, "shape", None) == () and hasattr(alpha, "item"):  # of NumPy or torch
+            alpha = alpha.item()
         if isinstance(alpha, bool) or not isinstance(alpha, Real) or not 0 < float(alpha) <= 1:
-            _checks.refuse("alpha", repr(alpha), "pass a number in (0, 1]; for no fresh data use Replace()")
+            remedy = "pass a number in (0, 1]; for no fresh data use Replace()"
+            _checks.refuse("alpha", repr(self.alpha), remedy)
+        object.__setattr__(self, "alpha", float(alpha))
 
     def training_set(
         self,
@@ -93,11 +95,9 @@ class FreshFraction:
         k = int((coins < self.alpha).sum())
         return torch.cat([fresh(k), drawn[k:]]) if k else drawn
 
-    def training_law(
-        self, target: GaussianMixture, model: GaussianMixture, past: GaussianMixture, index: int
-    ) -> GaussianMixture:
+    def training_law(self, target: Law, model: Law, past: Law | None, index: int) -> Law:
         """The blend α p + (1−α) p̂^i; arguments as for ``Regime``."""
-        return target.blend(model, self.alpha)
+        return _blend(target, model, self.alpha)
 
 
 @dataclass(frozen=True)
@@ -119,9 +119,7 @@ class Replace:
         """The points of the model; arguments as for ``Regime``."""
         return drawn
 
-    def training_law(
-        self, target: GaussianMixture, model: GaussianMixture, past: GaussianMixture, index: int
-    ) -> GaussianMixture:
+    def training_law(self, target: Law, model: Law, past: Law | None, index: int) -> Law:
         """The law of the model; arguments as for ``Regime``."""
         return model
 
@@ -152,8 +150,63 @@ class Accumulate:
             _checks.refuse("past", None, remedy)
         return torch.cat([past, drawn])
 
-    def training_law(
-        self, target: GaussianMixture, model: GaussianMixture, past: GaussianMixture, index: int
-    ) -> GaussianMixture:
-        """The average of p and all models so far; arguments as for ``Regime``."""
-        return past.blend(model, (index + 1) / (index + 2)).merge()
+    def earlier(self, training: Tensor, index: int, before: int) -> Tensor:
+        """Training set of an earlier generation, which a later one contains.
+
+        Args:
+            training: training set of generation ``index``, shape ``[(index + 1) N, d]``.
+            index: of a generation.
+            before: of one before it.
+        """
+        size = len(training) // (index + 1)
+        return training[: (before + 1) * size]
+
+    def training_law(self, target: Law, model: Law, past: Law | None, index: int) -> Law:
+        """The average of p and all models so far; arguments as for ``Regime``.
+
+        Raises:
+            ValueError: the law of the past is not known.
+        """
+        if past is None:
+            _checks.refuse("past", None, "pass the law that the current model was trained on")
+        share = (index + 1) / (index + 2)
+        if isinstance(past, GaussianMixture) and isinstance(model, GaussianMixture):
+            return past.blend(model, share).merge()
+        if isinstance(past, Blend) and tuple(past.weights) == (1 / (index + 1),) * (index + 1):
+            return Blend(
+                (1 / (index + 2),) * (index + 2), (*past.laws, model)
+            )  # one blend, not one in another
+        return _blend(past, model, share)
+
+
+def law_of_training(regime: Regime, target: Law, model: Callable[[int], Law], index: int) -> Law:
+    """Law that generation ``index`` is trained on, from the models before it.
+
+    Args:
+        regime: what each generation is trained on.
+        target: p.
+        model: p̂^i as a function of i < index; only ``Accumulate`` asks for more than the last.
+        index: ≥ 0; generation 0 is trained on the target.
+
+    >>> from scoredrift.laws import mixture_of_five
+    >>> p = mixture_of_five()
+    >>> q = law_of_training(Accumulate(), p, lambda i: p.blur(0.5 + i), 3)
+    >>> q.weights.reshape(4, 5).sum(1)  # p and three models, a quarter each
+    tensor([0.2500, 0.2500, 0.2500, 0.2500], dtype=torch.float64)
+    """
+    past: Law | None = target if index <= 1 else None
+    if isinstance(regime, Accumulate):
+        past = target
+        for earlier in range(index - 1):
+            past = regime.training_law(target, model(earlier), past, earlier)
+    return regime.training_law(target, model(index - 1), past, index - 1) if index else target
+
+
+def _blend(first: Law, second: Law, share: float) -> Law:
+    if isinstance(first, GaussianMixture) and isinstance(second, GaussianMixture):
+        return first.blend(second, share)
+    for law in (first, second):
+        if share < 1 and not hasattr(law, "at"):
+            remedy = "blending densities needs laws that have one; this one only draws points"
+            _checks.refuse("law", type(law).__name__, remedy)
+    return first if share == 1 else Blend((share, 1 - share), (first, second))

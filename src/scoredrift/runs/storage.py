@@ -7,10 +7,7 @@ name, so an interruption leaves the old file or the new one, never half of one.
 
 from __future__ import annotations
 
-import dataclasses
-import functools
 import hashlib
-import inspect
 import json
 import os
 import uuid
@@ -18,7 +15,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
@@ -27,7 +23,27 @@ from torch import Tensor
 from scoredrift import _checks
 
 
-def save(path: Path, tensors: Mapping[str, Tensor], note: Mapping[str, Any]) -> None:
+def place(path: Path | str) -> Path:
+    """Where a file or folder lies: a text becomes a path, and ``~`` the home of whoever runs it.
+
+    Args:
+        path: of a file or folder.
+
+    Raises:
+        ValueError: what is no path, or the home of somebody unknown.
+
+    >>> place("results/new").parts
+    ('results', 'new')
+    """
+    if not isinstance(path, str | os.PathLike):
+        _checks.refuse("path", repr(path), "pass a text or a pathlib.Path")
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        _checks.refuse("path", path, f"{error}; write the folder out")
+
+
+def save(path: Path | str, tensors: Mapping[str, Tensor], note: Mapping[str, Any]) -> None:
     """Write tensors and note to ``path``, atomically.
 
     Args:
@@ -50,7 +66,7 @@ def save(path: Path, tensors: Mapping[str, Tensor], note: Mapping[str, Any]) -> 
     write(path, to_bytes(values, metadata={"note": text, "sha256": _digest(values, text)}))
 
 
-def save_json(path: Path, thing: Any) -> None:
+def save_json(path: Path | str, thing: Any) -> None:
     """Write what JSON can hold to ``path``, atomically and for people to read.
 
     Args:
@@ -63,13 +79,13 @@ def save_json(path: Path, thing: Any) -> None:
     >>> import tempfile
     >>> path = Path(tempfile.mkdtemp()) / "rows.json"
     >>> save_json(path, {"rows": []})
-    >>> json.loads(path.read_text())
+    >>> json.loads(path.read_text(encoding="utf-8"))
     {'rows': []}
     """
     write(path, (json.dumps(thing, indent=1, ensure_ascii=False) + "\n").encode())
 
 
-def write(path: Path, data: bytes) -> None:
+def write(path: Path | str, data: bytes) -> None:
     """Write bytes to a temporary file beside ``path``, which then takes its name.
 
     Args:
@@ -82,9 +98,10 @@ def write(path: Path, data: bytes) -> None:
     >>> import tempfile
     >>> path = Path(tempfile.mkdtemp()) / "log.txt"
     >>> write(path, b"done")
-    >>> path.read_text()
+    >>> path.read_text(encoding="utf-8")
     'done'
     """
+    path = place(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
@@ -97,7 +114,7 @@ def write(path: Path, data: bytes) -> None:
         draft.unlink(missing_ok=True)
 
 
-def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def load(path: Path | str) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Read tensors and note from ``path``, if it is whole and unaltered.
 
     Args:
@@ -115,7 +132,7 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     ...
     FileNotFoundError: no-such-file
     """
-    remedy = "delete it and compute it anew"
+    path, remedy = place(path), "delete it and compute it anew"
     if path.is_dir():
         _checks.refuse("file", path, f"a folder; {remedy}")
     if not path.exists():
@@ -126,10 +143,50 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             values = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except SafetensorError as error:
         _checks.refuse("file", path, f"truncated or not a safetensors file ({error}); {remedy}")
+    if "sha256" not in metadata:
+        _checks.refuse(
+            "file", path, f"no SHA-256 digest: another program's, or damaged; {remedy}, if it is ours"
+        )
     text = metadata.get("note", "")
     if metadata.get("sha256") != _digest(values, text):
         _checks.refuse("file", path, f"its contents do not match its SHA-256 digest; {remedy}")
     return values, json.loads(text)
+
+
+def note_of(path: Path) -> dict[str, Any] | None:
+    """Note of a file, whose values are not looked at; None where no note of ``save`` can be read.
+
+    Args:
+        path: any file.
+
+    >>> note_of(Path("no-such-file")) is None
+    True
+    """
+    try:
+        metadata = _metadata(path)
+        return json.loads(metadata["note"]) if "sha256" in metadata else None
+    except (SafetensorError, OSError, KeyError, ValueError):
+        return None
+
+
+def is_foreign(path: Path) -> bool:
+    """Whether a file is in the format, whole, and by another program.
+
+    Args:
+        path: any file.
+
+    >>> is_foreign(Path("no-such-file"))
+    False
+    """
+    try:
+        return "sha256" not in _metadata(path)
+    except (SafetensorError, OSError):
+        return False
+
+
+def _metadata(path: Path) -> dict[str, str]:
+    with safe_open(path, framework="pt") as file:
+        return file.metadata() or {}
 
 
 def _digest(values: Mapping[str, Tensor], text: str) -> str:
@@ -139,53 +196,3 @@ def _digest(values: Mapping[str, Tensor], text: str) -> str:
         digest.update(f"{name} {value.dtype} {list(value.shape)};".encode())
         digest.update(value.reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
-
-
-def describe(thing: Any) -> Any:
-    """What a run depends on, in a form that JSON holds and two runs can compare.
-
-    Dataclasses are described by their fields, tensors and arrays by shape and digest, functions by their
-    name alone, so two lambdas of one scope look alike.
-
-    Args:
-        thing: settings: numbers, texts, tensors, dataclasses, functions, partial functions, or
-            lists and dictionaries of such.
-
-    Returns:
-        Nested lists and dictionaries of numbers and texts.
-
-    Raises:
-        ValueError: an object that is none of these.
-
-    >>> from scoredrift.process import OrnsteinUhlenbeck
-    >>> describe(OrnsteinUhlenbeck())
-    {'OrnsteinUhlenbeck': {'t_min': 0.02, 't_max': 4.0}}
-    >>> describe(save)
-    'scoredrift.runs.storage.save'
-    """
-    if thing is None or isinstance(thing, bool | int | float | str):
-        return thing
-    if isinstance(thing, Tensor):
-        value = thing.detach().cpu().contiguous()
-        return {"tensor": list(value.shape), "sha256": _digest({"": value}, "")[:16]}
-    if isinstance(thing, Mapping):
-        return {str(key): describe(value) for key, value in thing.items()}
-    if isinstance(thing, list | tuple):
-        return [describe(value) for value in thing]
-    if isinstance(thing, functools.partial):
-        return {"partial": [describe(thing.func), describe(thing.args), describe(thing.keywords)]}
-    if dataclasses.is_dataclass(thing) and not isinstance(thing, type):
-        fields = {field.name: describe(getattr(thing, field.name)) for field in dataclasses.fields(thing)}
-        return {type(thing).__name__: fields}
-    if isinstance(thing, np.generic):
-        return describe(thing.item())
-    if isinstance(thing, np.ndarray):
-        return describe(torch.as_tensor(thing))
-    if inspect.ismethod(thing):
-        return {"method": [thing.__func__.__qualname__, describe(thing.__self__)]}
-    if isinstance(thing, torch.dtype | torch.device | Path):
-        return str(thing)
-    if not hasattr(thing, "__qualname__"):
-        remedy = "pass a function, a dataclass or a partial, so that runs can be compared"
-        _checks.refuse("settings", repr(thing), remedy)
-    return f"{thing.__module__}.{thing.__qualname__}"
