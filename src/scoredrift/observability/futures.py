@@ -174,7 +174,7 @@ def draw_futures(
     flat = states.reshape(-1, d)
     if design.divergence_free:
         value = error(flat, when)
-        exact = _numerics.draw_futures(error.exact, flat, when, "exact(x, t)")
+        exact = _numerics.evaluate(error.exact, flat, when, "exact(x, t)")
         divergence = torch.zeros_like(when)
     else:
         value, divergence, exact = error.at(flat, when)

@@ -168,7 +168,7 @@ def by_trajectories(
         for t, later in pairwise(times):
             ahead = process.diffuse(x, t, later, generator=generator)
             step = later - t
-            drift = 0.5 * ahead + _numerics.draw_futures(error.exact, ahead, later, "exact(x, t)")
+            drift = 0.5 * ahead + _numerics.evaluate(error.exact, ahead, later, "exact(x, t)")
             noise = (x - ahead - drift * step) / step**0.5
             record.record(Step(ahead, later, t, noise, x))
             x = ahead
