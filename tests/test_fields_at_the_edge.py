@@ -2,12 +2,11 @@
 
 import math
 
-import numpy as np
 import pytest
 import torch
 from torch.testing import assert_close
 
-from helpers import gaussian, jacobian_trace, points, random_mixture, seeded, within
+from helpers import jacobian_trace, points, seeded, within
 from scoredrift import (
     Ancestral,
     ConstantField,
@@ -19,25 +18,23 @@ from scoredrift import (
     HeunFlow,
     InjectedError,
     KernelDensity,
-    LinearField,
     OrnsteinUhlenbeck,
     ProbedScore,
     RotationalField,
     ScaledField,
     ScoreError,
     SumScore,
-    Trajectory,
     check_divergence,
     simulate,
 )
 from scoredrift.errors import ErrorEvaluation
-from scoredrift.girsanov import Energy, LogRatio, Martingale, held_energy
+from scoredrift.girsanov import held_energy
 from scoredrift.laws import Evaluation
 from scoredrift.marginal_ratio import chi2_by_futures, marginal_ratio
 from scoredrift.observability import PairDesign, by_pairs, by_trajectories, plan, response
 from scoredrift.process import RandomTimes
 from scoredrift.scores import Field
-from scoredrift.simulate import Step, evolve_density
+from scoredrift.simulate import evolve_density
 
 OU = OrnsteinUhlenbeck()
 L = OU.duration
@@ -216,7 +213,7 @@ def test_a_rotated_score_that_is_no_gradient_has_the_divergence_that_it_has():
     check_divergence(field, X, 1.0)
 
 
-# Functionals in two simulations
+# Divergences and values of wrong shape
 
 
 PUSH = ConstantField(W[0])
@@ -227,63 +224,6 @@ def run(functionals, n=4, step=None, seed=0):
     start = points(seed, n, 2)
     step = EulerMaruyama() if step is None else step
     return simulate(EXACT, start, GRID, step, generator=seeded(seed), functionals=functionals)
-
-
-@pytest.mark.parametrize("second", [4, 1, 7])
-def test_functionals_start_afresh_with_each_simulation(second):
-    """Energy of a constant error: ‖c‖² L on every path, and not twice that."""
-    used = [Energy(PUSH), Martingale(PUSH), LogRatio(PUSH), Trajectory()]
-    fresh = [Energy(PUSH), Martingale(PUSH), LogRatio(PUSH), Trajectory()]
-    run(used)
-    run(used, second, seed=1)
-    run(fresh, second, seed=1)
-    assert_close(used[0].values, (W[0].square().sum() * L).expand(second))
-    assert_close(used[2].energies, (W[0].square().sum() * L).expand(second))
-    assert used[3].states.shape == (6, second, 2)
-    for one, other in zip(used[:3], fresh[:3], strict=True):
-        assert torch.equal(one.values, other.values)
-    assert torch.equal(used[3].states, fresh[3].states)
-
-
-def test_functionals_start_afresh_after_a_simulation_that_failed():
-    energy = Energy(PUSH)
-    exploding = lambda x, t: x * (math.inf if t < 2 else 1.0)  # noqa: E731
-    with pytest.raises(ValueError, match="NaN or infinite"):
-        simulate(exploding, X, GRID, EulerMaruyama(), generator=seeded(0), functionals=[energy])
-    run([energy])
-    assert_close(energy.values, (W[0].square().sum() * L).expand(4))
-
-
-def test_functionals_that_cannot_start_afresh_are_refused():
-    class Old:
-        def record(self, step):
-            pass
-
-    refusal(lambda: run([Old()]), "functionals = Old without begin", "give it begin(integrator)")
-    energy = Energy(PUSH)
-    refusal(lambda: run([energy, energy]), "functionals = the same object twice", "once")
-
-
-@pytest.mark.parametrize("functional", [Energy, Martingale, LogRatio])
-def test_steps_of_another_number_of_paths_are_refused(functional):
-    record, one = functional(PUSH), X[:1]
-    record.record(Step(X, 1.0, 0.5, X, X))
-    refusal(lambda: record.record(Step(one, 0.5, 0.2, one, one)), "step.x.shape = [1, d]", "6 paths")
-
-
-def test_states_of_another_number_of_paths_are_refused():
-    path, one = Trajectory(), X[:1]
-    path.record(Step(X, 1.0, 0.5, X, X))
-    refusal(lambda: path.record(Step(one, 0.5, 0.2, one, one)), "step.x_next.shape = [1, 2]", "[6, 2]")
-
-
-@pytest.mark.parametrize("functional", [Martingale, LogRatio])
-def test_functionals_of_the_noise_refuse_methods_without_noise(functional):
-    refusal(lambda: run([functional(PUSH)], step=HeunFlow()), "integrator = HeunFlow", "EulerMaruyama()")
-    run([Energy(PUSH), Trajectory()], step=HeunFlow())
-
-
-# Divergences and values of wrong shape
 
 
 class Column:
@@ -451,144 +391,3 @@ SCALED = [
 @pytest.mark.parametrize(("begins", "remedy", "call"), SCALED, ids=[row[0] for row in SCALED])
 def test_bad_factors_are_refused(begins, remedy, call):
     refusal(call, begins, remedy)
-
-
-# Arithmetic
-
-
-class Swirl(Field):
-    """A field from one method: e = (x_2², x_1 x_2) t."""
-
-    def value_and_divergence(self, x, t):
-        t = torch.as_tensor(t, dtype=x.dtype)
-        value = torch.stack([x[:, 1] ** 2, x[:, 0] * x[:, 1]], 1) * t.reshape(-1, 1)
-        return value, x[:, 0] * t
-
-
-class Plain:
-    """The three methods and nothing else."""
-
-    def __call__(self, x, t):
-        return x @ W.T
-
-    def divergence(self, x, t):
-        return W.trace().expand(len(x))
-
-    def value_and_divergence(self, x, t):
-        return self(x, t), self.divergence(x, t)
-
-
-TIMES = [0.7, torch.linspace(0.1, 3.0, 6, dtype=torch.float64)]
-
-
-@pytest.mark.parametrize("t", TIMES, ids=["one", "a row"])
-def test_one_method_makes_a_field(t):
-    swirl = Swirl()
-    assert_close(swirl(X, t), swirl.value_and_divergence(X, t)[0])
-    assert_close(swirl.divergence(X, t), jacobian_trace(lambda y: swirl(y, t), X))
-    check_divergence(swirl, X, t)
-
-
-@pytest.mark.parametrize("t", TIMES, ids=["one", "a row"])
-def test_fields_add_and_are_multiplied_by_numbers(t):
-    swirl, plain, spin = Swirl(), Plain(), RotationalField(SPIN, EXACT)
-    a, b, c, s = swirl(X, t), plain(X, t), PUSH(X, t), spin(X, t)
-    for field, value in {
-        PUSH + 0.3 * spin: c + 0.3 * s,
-        -swirl: -a,
-        swirl - PUSH: a - c,
-        swirl * 2: 2 * a,
-        swirl / 4: a / 4,
-        np.float64(1.5) * swirl: 1.5 * a,
-        np.float32(1.5) * swirl: 1.5 * a,
-        np.int64(3) * swirl: 3 * a,
-        np.array(3.0) * swirl: 3 * a,
-        torch.tensor(3.0) * swirl: 3 * a,
-        swirl + plain: a + b,
-        plain + swirl: a + b,
-        plain - swirl: b - a,
-        swirl - plain: a - b,
-        2 * (EXACT - (swirl + PUSH) / 2): 2 * EXACT(X, t) - a - c,
-    }.items():
-        assert_close(field(X, t), value)
-        assert_close(field.divergence(X, t), jacobian_trace(lambda y, field=field: field(y, t), X))
-
-
-@pytest.mark.parametrize("other", ["2", None, torch.ones(2), [1.0], 1 + 1j])
-def test_what_is_no_number_is_no_factor(other):
-    with pytest.raises(TypeError):
-        PUSH * other
-    with pytest.raises(TypeError):
-        PUSH + other
-
-
-def test_a_plain_class_with_three_methods_is_a_score():
-    error = ScoreError(Plain(), EXACT)
-    assert_close(error.at(X, 1.0).divergence, (W.trace() + 2).expand(6))
-    assert_close(InjectedError(Plain(), EXACT).at(X, 1.0).value, X @ W.T)
-
-
-def test_a_function_in_place_of_a_score_is_refused_where_its_divergence_is_wanted():
-    for call in (
-        lambda: ScoreError(shrink, EXACT).at(X, 1.0),
-        lambda: InjectedError(NET, EXACT).at(X, 1.0),
-        lambda: (PUSH + shrink).divergence(X, 1.0),
-    ):
-        with pytest.raises(
-            ValueError, match=r" = (function|Net): it has no divergence: wrap it, FunctionScore"
-        ):
-            call()
-
-
-# What a reader sees
-
-
-def test_fields_are_short_to_read():
-    large = Gaussian(torch.zeros(500), torch.eye(500))
-    for field, shown in {
-        ConstantField(torch.ones(3)): "ConstantField(tensor[3])",
-        LinearField(torch.eye(100)): "LinearField(tensor[100, 100])",
-        FunctionScore(shrink): "FunctionScore(shrink)",
-        FunctionScore(NET, torch.float32): "FunctionScore(Net, torch.float32)",
-        ScaledField(torch.cos, PUSH): "ScaledField(cos, ConstantField(tensor[2]))",
-        0.5 * PUSH: "ScaledField(0.5, ConstantField(tensor[2]))",
-        Swirl(): "Swirl()",
-    }.items():
-        assert repr(field) == shown
-    assert len(repr(FlowScore(large, OU))) < 200
-    assert len(repr(sum([PUSH] * 50, PUSH))) < 200
-
-
-def test_fields_compare_without_an_error():
-    pairs = [
-        lambda: ConstantField(torch.ones(3)),
-        lambda: LinearField(torch.eye(3)),
-        lambda: FlowScore(random_mixture(0), OU),
-        lambda: ScoreError(FlowScore(gaussian([0.0], 1.0), OU), EXACT),
-        lambda: RotationalField(SPIN, EXACT),
-    ]
-    for make in pairs:
-        one, other = make(), make()
-        assert one == one
-        assert one != other
-        assert len({one, other, one}) == 2
-    assert PairDesign() == PairDesign()
-    designs = [plan(InjectedError(PUSH, EXACT), NORMAL, OU, generator=G()) for _ in range(2)]
-    assert designs[0] != designs[1]
-    assert len(repr(designs[0])) < 250
-
-
-@pytest.mark.parametrize("t", [1, np.int64(1), np.float32(1), np.array(1.0), np.array(1), torch.tensor(1)])
-def test_times_of_any_kind_of_number(t):
-    for field in (EXACT, Swirl(), FunctionScore(shrink), ScaledField(torch.cos, PUSH), NETWORK):
-        assert torch.equal(field(X, t), field(X, 1.0))
-    assert torch.equal(FunctionScore(shrink).divergence(X, t), FunctionScore(shrink).divergence(X, 1.0))
-
-
-NETWORK = FunctionScore(NET)
-
-
-def test_counts_of_numpy():
-    assert OU.uniform_grid(np.int64(3)).shape == (4,)
-    found = by_pairs(InjectedError(PUSH, EXACT), NORMAL, OU, np.int64(10), generator=G())
-    assert found.evaluations > 0

@@ -1,7 +1,6 @@
-"""Networks as ordinary arguments: modules, precisions, images, and no gradients that nobody asked for."""
+"""Networks as ordinary arguments: modules, and in what precision and mode they are called."""
 
 import math
-import weakref
 
 import pytest
 import torch
@@ -23,17 +22,13 @@ from scoredrift import (
     ProbedScore,
     RotationalField,
     ScoreError,
-    Trajectory,
     check_divergence,
-    exact_paths,
     simulate,
 )
 from scoredrift.fields import split_linear
-from scoredrift.girsanov import Energy, LogRatio, Martingale, held_energy, ideal_energy, learned_energy
-from scoredrift.marginal_ratio import chi2_by_futures, marginal_ratio
-from scoredrift.networks import Images
-from scoredrift.observability import by_pairs, by_regression, by_trajectories, in_closed_form, plan, response
-from scoredrift.simulate import evolve_density
+from scoredrift.girsanov import Energy, LogRatio, Martingale, held_energy, ideal_energy
+from scoredrift.observability import by_pairs, by_regression, by_trajectories, in_closed_form
+from small_networks import Mlp, Shrink
 
 OU = OrnsteinUhlenbeck()
 L = OU.duration
@@ -41,34 +36,6 @@ NORMAL = Gaussian(torch.zeros(2).double(), torch.eye(2).double())
 EXACT = FlowScore(NORMAL, OU)
 X = points(0, 6, 2)
 GRID = OU.uniform_grid(5)
-
-
-class Mlp(torch.nn.Module):
-    """A small network that takes its times as a column."""
-
-    def __init__(self, width=32, dtype=torch.float32):
-        super().__init__()
-        torch.manual_seed(0)
-        self.first = torch.nn.Linear(3, width, dtype=dtype)
-        self.dropout = torch.nn.Dropout(0.5)
-        self.last = torch.nn.Linear(width, 2, dtype=dtype)
-        self.seen = []
-
-    def forward(self, x, t):
-        self.seen.append((x.dtype, t.dtype, tuple(t.shape)))
-        hidden = self.first(torch.cat([x, t[:, None].to(x.dtype)], 1))
-        return self.last(self.dropout(torch.nn.functional.silu(hidden)))
-
-
-class Shrink(torch.nn.Module):
-    """s = −0.95 x, on N(0, I) an error of 0.05 x: η = 2 (1 − e^{−L})²/L and ε*² = 0.0025 d L."""
-
-    def __init__(self, dtype=torch.float32):
-        super().__init__()
-        self.slope = torch.nn.Parameter(torch.tensor(-0.95, dtype=dtype))
-
-    def forward(self, x, t):
-        return self.slope * x
 
 
 @pytest.fixture
@@ -329,223 +296,3 @@ def test_divergences_inside_a_transform_of_torch_func_are_refused():
             call()
     gradient = torch.func.grad(lambda x: score(x, 1.0).sum())(X)
     assert_close(gradient, 3 * X**2)
-
-
-# Without gradients
-
-
-def greedy(network):
-    """Calls of a network that count how many results of earlier ones are still held by a graph."""
-    held, alive = [], []
-
-    def score(x, t):
-        alive.append(sum(ref() is not None for ref in held))
-        hidden = torch.sin(network(x.float(), torch.full((len(x),), float(t))))
-        held.append(weakref.ref(hidden))
-        return (hidden**2).to(x.dtype)
-
-    return score, alive
-
-
-def test_a_simulation_keeps_no_graph(mlp):
-    score, alive = greedy(mlp)
-    energy, path = Energy(mlp), Trajectory()
-    start = X.clone().requires_grad_(True)
-    ends = simulate(
-        score, start, OU.uniform_grid(20), EulerMaruyama(), generator=seeded(11), functionals=[energy, path]
-    )
-    assert len(alive) == 20
-    assert max(alive) == 0
-    assert not any(tensor.requires_grad for tensor in (ends, energy.values, path.states))
-    assert torch.is_grad_enabled()
-
-
-def memory_of(call):
-    """Bytes that a call allocates and does not free until its end, at the worst moment."""
-    with torch.profiler.profile(
-        profile_memory=True, activities=[torch.profiler.ProfilerActivity.CPU]
-    ) as seen:
-        call()
-    now = most = 0
-    events = [event for event in seen.profiler.kineto_results.events() if event.name() == "[memory]"]
-    for event in sorted(events, key=lambda event: event.start_ns()):
-        now += event.nbytes()
-        most = max(most, now)
-    return most
-
-
-def test_the_memory_of_a_simulation_does_not_grow_with_its_steps():
-    network, x = Mlp(256).eval(), points(1, 1000, 2).float()
-    one, many = (
-        memory_of(lambda k=k: simulate(network, x, OU.uniform_grid(k), EulerMaruyama(), generator=seeded(12)))
-        for k in (2, 20)
-    )
-    assert 4 * 256 * 1000 < one < 20 * 4 * 256 * 1000  # a few layers of hidden units
-    assert many < 1.2 * one
-
-
-ERROR = ScoreError(FunctionScore(Mlp().eval()), EXACT)
-LINE = torch.linspace(-8, 8, 161, dtype=torch.float64)
-DENSITY = torch.exp(-(LINE**2) / 2) / (2 * torch.pi) ** 0.5
-
-
-class Learned(torch.nn.Module):
-    """A law with parameters that want gradients, and what its scores are."""
-
-    dim, dtype, device = 2, torch.float64, torch.device("cpu")
-
-    def __init__(self):
-        super().__init__()
-        self.mean = torch.nn.Parameter(torch.zeros(2).double())
-
-    def sample(self, n, *, generator):
-        return self.mean + NORMAL.sample(n, generator=generator)
-
-    def log_density(self, x):
-        return self.at(x).log_density
-
-    def at(self, x, t=0.0):
-        return NORMAL.at(x - self.mean, t)
-
-
-OUTPUTS = {
-    "exact_paths": lambda law: exact_paths(law, OU, GRID, 5, generator=seeded(0)),
-    "response": lambda law: response(ERROR, OU, X.clone().requires_grad_(True), generator=seeded(0)),
-    "marginal_ratio": lambda law: marginal_ratio(
-        ERROR, OU, X.clone().requires_grad_(True), GRID, generator=seeded(0)
-    ),
-    "evolve_density": lambda law: evolve_density(
-        lambda x, t: Learned().mean[:1] - x, DENSITY, LINE, GRID, EulerMaruyama()
-    ),
-    "functional": lambda law: simulate(FlowScore(law, OU), X, GRID, EulerMaruyama(), generator=seeded(0)),
-}
-
-
-@pytest.mark.parametrize("call", OUTPUTS.values(), ids=OUTPUTS)
-def test_results_carry_no_graph(call):
-    result = call(Learned())
-    assert not result.requires_grad
-    assert result.grad_fn is None
-
-
-EDGES = {
-    "ideal_energy": lambda e, q: ideal_energy(e, q, OU, 50, generator=seeded(0)),
-    "learned_energy": lambda e, q: learned_energy(e, q, OU, 50, generator=seeded(0)),
-    "held_energy": lambda e, q: held_energy(
-        e.learned, e.exact, q, OU, GRID, EulerMaruyama(), 50, generator=seeded(0)
-    ),
-    "by_pairs": lambda e, q: by_pairs(e, q, OU, 50, generator=seeded(0)),
-    "plan": lambda e, q: plan(e, q, OU, generator=seeded(0)),
-    "by_regression": lambda e, q: by_regression(
-        e, q, OU, 50, grid=GRID, generator=seeded(0), regressor=LinearRegression()
-    ),
-    "by_trajectories": lambda e, q: by_trajectories(e, q, OU, 50, grid=GRID, generator=seeded(0)),
-    "chi2_by_futures": lambda e, q: chi2_by_futures(
-        e, q, OU, 100, OU.geometric_grid(30), generator=seeded(0)
-    ),
-}
-
-
-@pytest.mark.parametrize("mode", [torch.enable_grad, torch.no_grad, torch.inference_mode])
-@pytest.mark.parametrize("estimate", EDGES.values(), ids=EDGES)
-@pytest.mark.filterwarnings("error")
-def test_estimators_take_networks_and_learned_laws_in_any_mode(estimate, mode):
-    learned = Shrink()
-    law = Learned()
-    with mode():
-        found = estimate(ScoreError(FunctionScore(learned), FlowScore(law, OU)), law)
-    still = estimate(ScoreError(FunctionScore(learned), EXACT), NORMAL)
-    assert repr(found).split("seconds")[0] == repr(still).split("seconds")[0]
-    assert learned.slope.grad is None
-    assert law.mean.grad is None
-
-
-# Images
-
-
-SHAPE = (3, 8, 8)
-
-
-class Convolution(torch.nn.Module):
-    def __init__(self):
-        super().__init__()
-        torch.manual_seed(1)
-        self.net = torch.nn.Conv2d(3, 3, 3, padding=1)
-
-    def forward(self, images, t):
-        assert images.shape[1:] == SHAPE
-        assert t.shape == images.shape[:1]
-        return torch.tanh(self.net(images)) * t[:, None, None, None]
-
-
-def test_a_network_of_images_is_a_score_of_points():
-    network, x = Convolution(), points(2, 5, 192)
-    adapted = Images(network, SHAPE)
-    t = torch.linspace(0.1, 2, 5)
-    for when in (0.5, t):
-        wanted = network(x.float().reshape(5, *SHAPE), torch.as_tensor(when).expand(5)).reshape(5, -1)
-        assert_close(FunctionScore(adapted)(x, when), wanted.double())
-        value, trace = ProbedScore(adapted, 2, seeded(0)).value_and_divergence(x, when)
-        assert_close(value, wanted.double())
-        assert trace.shape == (5,)
-    exact = FunctionScore(adapted).divergence(x[:2], 0.5)
-    wanted = jacobian_trace(lambda y: adapted(y, torch.tensor(0.5)), x[:2].float())
-    assert_close(exact, wanted.double(), rtol=1e-4, atol=1e-5)
-
-
-def test_images_are_simulated_in_double_precision_by_a_network_in_single():
-    adapted = Images(Convolution(), SHAPE)
-    ends = simulate(adapted, points(3, 4, 192), GRID, EulerMaruyama(), generator=seeded(0))
-    assert ends.dtype == torch.float64
-    images = adapted.to_images(ends)
-    assert images.shape == (4, *SHAPE)
-    assert torch.equal(adapted.to_points(images), ends)
-    assert torch.equal(images[1, 2, 3], ends[1, 2 * 64 + 3 * 8 : 2 * 64 + 4 * 8])
-
-
-def test_images_in_another_memory_format_are_the_same_points():
-    adapted, images = Images(Convolution(), SHAPE), torch.rand(4, *SHAPE, generator=seeded(0))
-    assert torch.equal(
-        adapted.to_points(images.to(memory_format=torch.channels_last)), adapted.to_points(images)
-    )
-
-
-def test_the_adapter_leaves_a_module_as_it_was():
-    network = Convolution().eval()
-    Images(network, SHAPE)
-    assert not network.training
-    assert Images(lambda images, t: -images, SHAPE).dim == 192
-
-
-class Output:
-    sample = torch.zeros(5, *SHAPE)
-
-
-IMAGE = Images(lambda images, t: images, SHAPE)
-REFUSED = [
-    ("points.shape = [5, 10]", "[n, 192]", lambda: IMAGE(torch.zeros(5, 10), 1.0)),
-    ("points.shape = [5, 3, 8, 8]", "[n, 192]", lambda: IMAGE.to_images(torch.zeros(5, *SHAPE))),
-    ("images.shape = [5, 192]", "[n, 3, 8, 8]", lambda: IMAGE.to_points(torch.zeros(5, 192))),
-    ("images.shape = [5, 8, 8, 3]", "[n, 3, 8, 8]", lambda: IMAGE.to_points(torch.zeros(5, 8, 8, 3))),
-    ("images.shape = list", "[n, 3, 8, 8]", lambda: IMAGE.to_points([1.0])),
-    ("shape = 0", "≥ 1", lambda: Images(torch.nn.Identity(), (3, 0, 8))),
-    ("shape = 2.5", "integer", lambda: Images(torch.nn.Identity(), (3, 2.5))),
-    (
-        "network(images, t).shape = [5, 1, 8, 8]",
-        "[5, 3, 8, 8]",
-        lambda: FunctionScore(Images(lambda images, t: images[:, :1], SHAPE))(torch.zeros(5, 192), 1.0),
-    ),
-    (
-        "network(images, t) = Output",
-        ".sample",
-        lambda: FunctionScore(Images(lambda images, t: Output(), SHAPE))(torch.zeros(5, 192), 1.0),
-    ),
-]
-
-
-@pytest.mark.parametrize(("begins", "remedy", "call"), REFUSED, ids=[row[0] for row in REFUSED])
-def test_images_that_do_not_fit_are_refused(begins, remedy, call):
-    with pytest.raises(ValueError, match=" = ") as refusal:
-        call()
-    assert str(refusal.value).startswith(begins)
-    assert remedy in str(refusal.value).partition(": ")[2]
