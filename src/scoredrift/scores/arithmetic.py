@@ -91,7 +91,7 @@ class Field(ABC):
         return ScaledField(-1.0, self)
 
     def __repr__(self) -> str:
-        own = fields(self) if is_dataclass(self) else ()
+        own: tuple[Any, ...] = fields(self) if is_dataclass(self) else ()
         parts = [_brief(value) for f in own if (value := getattr(self, f.name)) is not f.default]
         return f"{type(self).__name__}({', '.join(parts)})"
 
