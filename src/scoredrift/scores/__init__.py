@@ -4,7 +4,7 @@ s(x, t),    ∇·s(x, t),        e = ŝ − s*,        𝒜_t e = ∇·e + e·s*
 """
 
 from scoredrift.scores.arithmetic import Field, ScaledField, Score, SumScore, evaluated
-from scoredrift.scores.base import Flow, FunctionScore, ProbedScore
+from scoredrift.scores.base import FunctionScore, ProbedScore
 from scoredrift.scores.errors import (
     ErrorEvaluation,
     ErrorField,
@@ -13,6 +13,7 @@ from scoredrift.scores.errors import (
     check_divergence,
 )
 from scoredrift.scores.fields import ConstantField, LinearField, RotationalField, Split, split_linear
+from scoredrift.scores.flow import Flow, flow_of, learned_flow_of
 from scoredrift.scores.networks import Images
 
 __all__ = [
@@ -34,5 +35,7 @@ __all__ = [
     "SumScore",
     "check_divergence",
     "evaluated",
+    "flow_of",
+    "learned_flow_of",
     "split_linear",
 ]

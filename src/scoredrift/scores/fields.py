@@ -15,7 +15,8 @@ from torch import Tensor
 
 from scoredrift import _checks, _numerics
 from scoredrift.scores.arithmetic import Field, ScaledField, Score
-from scoredrift.scores.base import Flow, FunctionScore
+from scoredrift.scores.base import FunctionScore
+from scoredrift.scores.flow import Flow
 
 __all__ = ["ConstantField", "LinearField", "RotationalField", "ScaledField", "Split", "split_linear"]
 
