@@ -20,7 +20,6 @@ from scoredrift import (
     KernelDensity,
     KernelFit,
     OrnsteinUhlenbeck,
-    ScoreDifference,
     mixture_of_five,
 )
 from scoredrift.paths import ideal_energy, learned_energy
@@ -157,13 +156,13 @@ def test_energies_to_one_per_cent(benchmark, h: float) -> None:
     before = KernelFit(h, ou)(data.sample(n, generator=GENERATOR), generator=GENERATOR)
     trained_on = Blend((0.5, 0.5), (data, before))
     model = KernelDensity(trained_on.sample(n, generator=GENERATOR), h)
-    error = ScoreDifference(Flow(model, ou), Flow(trained_on, ou))
+    error = Flow(trained_on, ou).error(Flow(model, ou))
     draws = {0.6: 16_000, 0.1: 120_000}[h]
 
     def both() -> tuple:
         return (
-            ideal_energy(error, trained_on, ou, draws, generator=GENERATOR),
-            learned_energy(error, model, ou, draws, generator=GENERATOR),
+            ideal_energy(error, draws, generator=GENERATOR),
+            learned_energy(error, draws, generator=GENERATOR),
         )
 
     found = benchmark.pedantic(both, rounds=1)

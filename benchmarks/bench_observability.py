@@ -11,14 +11,14 @@ from __future__ import annotations
 import pytest
 import torch
 
-from scoredrift import Flow, InjectedField, LinearField, OrnsteinUhlenbeck, ScoreDifference, mixture_of_five
+from scoredrift import Flow, LinearField, OrnsteinUhlenbeck, mixture_of_five
 from scoredrift.observability import by_pairs, by_regression, by_trajectories
 
 OU, DATA = OrnsteinUhlenbeck(), mixture_of_five()
 EXACT = Flow(DATA, OU)
 ERRORS = {
-    "stretch": InjectedField(LinearField(0.1 * torch.eye(10, dtype=torch.float64)), EXACT),
-    "kernel density": ScoreDifference(Flow(DATA.blur(0.3), OU), EXACT),
+    "stretch": EXACT.inject(LinearField(0.1 * torch.eye(10, dtype=torch.float64))),
+    "kernel density": EXACT.error(Flow(DATA.blur(0.3), OU)),
 }
 each_error = pytest.mark.parametrize("name", list(ERRORS))
 

@@ -18,11 +18,9 @@ from scoredrift import (
     ConstantField,
     Flow,
     FunctionScore,
-    InjectedField,
     LinearField,
     OrnsteinUhlenbeck,
     ScaledField,
-    ScoreDifference,
 )
 
 OU = OrnsteinUhlenbeck()
@@ -89,13 +87,11 @@ FORMULAS = {
     "blur": lambda x, t: flow(BLURRED, x, t)[1] - flow(Q, x, t)[1],
 }
 ERRORS = {
-    "push": InjectedField(ConstantField(double([0.5])), EXACT),
-    "oscillating push": InjectedField(
-        ScaledField(lambda t: torch.cos(3 * t), ConstantField(double([1.0]))), EXACT
-    ),
-    "stretch": InjectedField(LinearField(double([[0.3]])), EXACT),
-    "wave": InjectedField(FunctionScore(lambda x, t: torch.sin(2 * x + t.reshape(-1, 1))), EXACT),
-    "blur": ScoreDifference(Flow(BLURRED, OU), EXACT),
+    "push": EXACT.inject(ConstantField(double([0.5]))),
+    "oscillating push": EXACT.inject(ScaledField(lambda t: torch.cos(3 * t), ConstantField(double([1.0])))),
+    "stretch": EXACT.inject(LinearField(double([[0.3]]))),
+    "wave": EXACT.inject(FunctionScore(lambda x, t: torch.sin(2 * x + t.reshape(-1, 1)))),
+    "blur": EXACT.error(Flow(BLURRED, OU)),
 }
 
 

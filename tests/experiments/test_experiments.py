@@ -7,7 +7,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from scoredrift import Estimate, Flow, KernelFit, OrnsteinUhlenbeck, ScoreDifference, mixture_of_five
+from scoredrift import Estimate, Flow, KernelFit, OrnsteinUhlenbeck, mixture_of_five
 from scoredrift.cli import app
 from scoredrift.experiments import (
     ALPHAS,
@@ -103,10 +103,10 @@ def test_energies_approach_those_of_the_twin():
     g = torch.Generator().manual_seed(1)
     for index, law in enumerate((mixture_of_five(), mixture_of_five().blend(twin[0], alpha))):
         model = law.blur(1.2)
-        error = ScoreDifference(Flow(model, ou), Flow(law, ou))
+        error = Flow(law, ou).error(Flow(model, ou))
         limits = {
-            "ideal_energy": ideal_energy(error, law, ou, 20_000, generator=g),
-            "learned_energy": learned_energy(error, model, ou, 20_000, generator=g),
+            "ideal_energy": ideal_energy(error, 20_000, generator=g),
+            "learned_energy": learned_energy(error, 20_000, generator=g),
         }
         for name, limit in limits.items():
             found = Estimate(*run[name][index].tolist())

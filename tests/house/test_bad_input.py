@@ -63,7 +63,7 @@ def evolve(density=NORMAL, nodes=NODES, grid=GRID, step=STEP):
 
 
 def energy_of(error):
-    return ideal_energy(error, Q, OU, 10, generator=seeded(0))
+    return ideal_energy(error, 10, generator=seeded(0))
 
 
 def energy_of_steps(grid=GRID, step=STEP, n=10):
@@ -162,9 +162,17 @@ REFUSED = [
     ("x.shape = [2]", "[n, d]", lambda: run(x=X[0])),
     ("generator = 7", "manual_seed", lambda: run(generator=7)),
     ("t = 5.0", "[0.02, 4.0]", lambda: run(grid=tensor(5.0, 1.0))),
-    ("n = 0", "≥ 1", lambda: exact_paths(Q, OU, GRID, 0, generator=seeded(0))),
-    ("grid = [1.0, 2.0]", "decreasing", lambda: exact_paths(Q, OU, tensor(1.0, 2.0), 3, generator=seeded(0))),
-    ("grid[0] = 5.0", "[0.0, 4.0", lambda: exact_paths(Q, OU, tensor(5.0, 1.0), 3, generator=seeded(0))),
+    ("n = 0", "≥ 1", lambda: exact_paths(Flow(Q, OU), GRID, 0, generator=seeded(0))),
+    (
+        "grid = [1.0, 2.0]",
+        "decreasing",
+        lambda: exact_paths(Flow(Q, OU), tensor(1.0, 2.0), 3, generator=seeded(0)),
+    ),
+    (
+        "grid[0] = 5.0",
+        "[0.0, 4.0",
+        lambda: exact_paths(Flow(Q, OU), tensor(5.0, 1.0), 3, generator=seeded(0)),
+    ),
     ("states = empty", "simulate first", lambda: Trajectory().states),
     ("values = empty", "simulate first", lambda: Energy(S).values),
     ("values = empty", "simulate first", lambda: Energy(S).estimate()),
@@ -172,8 +180,8 @@ REFUSED = [
     ("score(x, t).shape = [3, 1]", "[3, 2]", lambda: run(score=lambda x, t: x[:, :1])),
     ("error(x, t).shape = [10, 1]", "[10, 2]", lambda: energy_of(lambda x, t: x[:, :1])),
     ("error(x, t).shape = [10]", "[10, 2]", lambda: energy_of(lambda x, t: t)),
-    ("n = 1", "≥ 2", lambda: ideal_energy(S, Q, OU, 1, generator=seeded(0))),
-    ("generator = None", "torch.Generator", lambda: ideal_energy(S, Q, OU, 10, generator=None)),
+    ("n = 1", "≥ 2", lambda: ideal_energy(S, 1, generator=seeded(0))),
+    ("generator = None", "torch.Generator", lambda: ideal_energy(S, 10, generator=None)),
     ("n = 1", "≥ 2", lambda: energy_of_steps(n=1)),
     ("grid = from 4.0 to 1.0", "T = 4.0 to t0 = 0.02", lambda: energy_of_steps(grid=tensor(4.0, 1.0))),
     ("integrator = HeunFlow", "held_drift", lambda: energy_of_steps(step=HeunFlow())),

@@ -16,9 +16,7 @@ from scoredrift import (
     Estimate,
     EulerMaruyama,
     Flow,
-    Gaussian,
     OrnsteinUhlenbeck,
-    ScoreDifference,
     SumScore,
     simulate,
 )
@@ -34,7 +32,7 @@ C = torch.tensor([0.3, -0.2], dtype=torch.float64)
 NORMAL = gaussian([0.0, 0.0], 1.0)
 EXACT = Flow(NORMAL, OU)
 LEARNED = SumScore(EXACT, ConstantField(C))
-ERROR = ScoreDifference(LEARNED, EXACT)
+ERROR = EXACT.error(LEARNED)
 GRID = OU.uniform_grid(100)
 
 
@@ -61,7 +59,7 @@ def ideal_run():
 
 
 def test_ideal_energy_is_the_square_of_the_error_times_the_duration():
-    assert within(ideal_energy(ERROR, NORMAL, OU, 10_000, generator=seeded(2)), 0.13 * L)
+    assert within(ideal_energy(ERROR, 10_000, generator=seeded(2)), 0.13 * L)
 
 
 def test_energy_along_every_path_is_the_same_number(learned_run, ideal_run):
@@ -114,9 +112,9 @@ def test_the_likelihood_ratio_has_mean_one_and_the_chi_square_of_paths(ideal_run
 
 
 def test_observability_in_closed_form_and_by_pairs():
-    exactly = in_closed_form(ERROR, Gaussian(torch.zeros(2).double(), torch.eye(2).double()), OU)
+    exactly = in_closed_form(ERROR)
     assert exactly.eta.value == pytest.approx(ETA, rel=1e-12)
-    found = by_pairs(ERROR, NORMAL, OU, 4000, generator=seeded(5))
+    found = by_pairs(ERROR, 4000, generator=seeded(5))
     assert within(found.energy, 0.13 * L)
     assert within(found.visible, ETA * 0.13 * L)
     assert within(found.eta, ETA)
@@ -124,11 +122,11 @@ def test_observability_in_closed_form_and_by_pairs():
 
 def test_observability_by_trajectories_and_by_regression_up_to_the_step():
     """The bias of the regression is known exactly: cov(M, Y) is the response of the simulation."""
-    found = by_trajectories(ERROR, NORMAL, OU, 4000, grid=GRID, generator=seeded(6))
+    found = by_trajectories(ERROR, 4000, grid=GRID, generator=seeded(6))
     assert found.energy.value == pytest.approx(0.13 * L, rel=1e-9)
     assert within(found.eta, ETA)
     straight = LinearRegression()
-    fitted = by_regression(ERROR, NORMAL, OU, 4000, grid=GRID, generator=seeded(7), regressor=straight)
+    fitted = by_regression(ERROR, 4000, grid=GRID, generator=seeded(7), regressor=straight)
     response, spread = euler_law(GRID)
     assert within(fitted.eta, response**2 / spread / L)
     assert fitted.eta.value == pytest.approx(ETA, rel=0.1)
@@ -150,8 +148,8 @@ def test_chi_square_is_the_exponential_of_observability_times_energy():
 
 
 def test_two_futures_give_the_chi_square_of_half_the_push():
-    half = ScoreDifference(SumScore(EXACT, ConstantField(0.5 * C)), EXACT)
-    found = chi2_by_futures(half, NORMAL, OU, 6000, OU.geometric_grid(40), generator=seeded(5))
+    half = EXACT.error(SumScore(EXACT, ConstantField(0.5 * C)))
+    found = chi2_by_futures(half, 6000, OU.geometric_grid(40), generator=seeded(5))
     assert within(found, math.exp(0.25 * ETA * 0.13 * L) - 1)
 
 

@@ -15,7 +15,6 @@ from scoredrift import (
     GaussianMixture,
     KernelDensity,
     OrnsteinUhlenbeck,
-    ScoreDifference,
     mixture_of_five,
 )
 from scoredrift.divergences import kl
@@ -114,15 +113,15 @@ def test_kernel_density_in_another_precision_is_the_same_law(weighted):
 def test_energies_of_a_widened_normal_on_ideal_and_on_learned_paths(h, sampler):
     """ŝ = −x/(1 + u h²) with u = e^{−t}, so e = x u h²/(1 + u h²); E x² is 1, or 1 + u h²."""
     q, model = gaussian([0.0], 1.0), gaussian([0.0], 1 + h**2)
-    error = ScoreDifference(Flow(model, OU), Flow(q, OU))
+    error = Flow(q, OU).error(Flow(model, OU))
 
     def slope(t):
         return math.exp(-t) * h**2 / (1 + math.exp(-t) * h**2)
 
     ideal = quad(lambda t: slope(t) ** 2, OU.t_min, OU.t_max)[0]
     learned = quad(lambda t: slope(t) ** 2 * (1 + math.exp(-t) * h**2), OU.t_min, OU.t_max)[0]
-    on_ideal = ideal_energy(error, q, OU, 40_000, generator=seeded(2), times=sampler)
-    on_learned = learned_energy(error, model, OU, 40_000, generator=seeded(3), times=sampler)
+    on_ideal = ideal_energy(error, 40_000, generator=seeded(2), times=sampler)
+    on_learned = learned_energy(error, 40_000, generator=seeded(3), times=sampler)
     assert within(on_ideal, ideal)
     assert within(on_learned, learned)
     assert not within(on_learned, ideal)
@@ -132,9 +131,7 @@ def test_learned_energy_takes_its_times_from_the_sampler():
     def at_one(process, u):
         return RandomTimes(torch.ones_like(u), torch.full_like(u, 7.0))
 
-    energy = learned_energy(
-        lambda x, t: x * t[:, None], gaussian([0.0], 4.0), OU, 20_000, generator=seeded(4), times=at_one
-    )
+    energy = learned_energy(lambda x, t: x * t[:, None], 20_000, generator=seeded(4), times=at_one)
     assert within(energy, 7 * (1 + 3 * math.exp(-1)))
 
 
@@ -142,11 +139,11 @@ def test_half_the_learned_energy_is_the_divergence_that_the_model_gains():
     """KL(p̂_t0 ‖ q_t0) = ½ ε̂² + KL(p̂_T ‖ q_T), since ŝ is the score of the flow of p̂."""
     q, g = random_mixture(20), seeded(5)
     model = KernelDensity(q.sample(300, generator=g), 0.1)
-    error = ScoreDifference(Flow(model, OU), Flow(q, OU))
+    error = Flow(q, OU).error(Flow(model, OU))
     near, far = (kl(model.diffuse(t), q.diffuse(t), 20_000, generator=g) for t in (OU.t_min, OU.t_max))
-    energy = learned_energy(error, model, OU, 20_000, generator=g)
+    energy = learned_energy(error, 20_000, generator=g)
     assert within(0.5 * energy + far, near)
-    assert not within(0.5 * ideal_energy(error, q, OU, 20_000, generator=g) + far, near)
+    assert not within(0.5 * ideal_energy(error, 20_000, generator=g) + far, near)
 
 
 NAN, INF = math.nan, math.inf
@@ -189,8 +186,8 @@ REFUSED = [
     ("t = -0.1", "[0.0, inf]", lambda: MODEL.diffuse(-0.1)),
     ("t = 0.01", "[0.02, 4.0]", lambda: FLOW(X, 0.01)),
     ("t = 4.5", "[0.02, 4.0]", lambda: FLOW.log_density(X, torch.tensor([1.0, 2.0, 3.0, 4.5]))),
-    ("n = 1", "≥ 2", lambda: learned_energy(FLOW, MODEL, OU, 1, generator=seeded(0))),
-    ("generator = None", "manual_seed", lambda: learned_energy(FLOW, MODEL, OU, 9, generator=None)),
+    ("n = 1", "≥ 2", lambda: learned_energy(FLOW, 1, generator=seeded(0))),
+    ("generator = None", "manual_seed", lambda: learned_energy(FLOW, 9, generator=None)),
 ]
 
 

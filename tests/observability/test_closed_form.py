@@ -13,7 +13,6 @@ from scoredrift import (
     Flow,
     FunctionScore,
     Gaussian,
-    InjectedField,
     LinearField,
     OrnsteinUhlenbeck,
     RotationalField,
@@ -34,7 +33,7 @@ def normal(dim=3):
 
 def closed(field, process, law=None, nodes=60):
     law = normal() if law is None else law
-    return in_closed_form(InjectedField(field, Flow(law, process)), law, process, nodes=nodes)
+    return in_closed_form(Flow(law, process).inject(field), nodes=nodes)
 
 
 def agrees(found, energy, eta):
@@ -145,9 +144,9 @@ def test_affine_errors_on_any_gaussian_by_the_definition_of_u(seed, dim):
 @pytest.mark.parametrize("seed", [4, 5])
 def test_affine_errors_on_any_gaussian_by_pairs(seed):
     process, law = OrnsteinUhlenbeck(0.1, 3.0), random_gaussian(seed, 3)
-    error = InjectedField(affine_field(seed, 3)[0], Flow(law, process))
-    truth = in_closed_form(error, law, process)
-    found = by_pairs(error, law, process, 20_000, generator=seeded(seed))
+    error = Flow(law, process).inject(affine_field(seed, 3)[0])
+    truth = in_closed_form(error)
+    found = by_pairs(error, 20_000, generator=seeded(seed))
     assert found.eta.stderr < 0.05
     for one, other in zip(found_parts(found), found_parts(truth), strict=True):
         assert within(one, other)

@@ -15,7 +15,6 @@ from scoredrift import (
     Flow,
     FunctionScore,
     Gaussian,
-    InjectedField,
     OrnsteinUhlenbeck,
 )
 from scoredrift.observability import (
@@ -120,7 +119,7 @@ def test_each_stratum_looks_at_its_own_times():
         return torch.ones_like(x)
 
     field = FunctionScore(remember, constant=True)
-    error, design = InjectedField(field, Flow(Q, OU)), PairDesign(TIMES, 5, 3)
+    error, design = Flow(Q, OU).inject(field), PairDesign(TIMES, 5, 3)
     draw_futures(error, OU, torch.zeros(100, 1).double(), design, seeded(3))
     times = next(t for t in seen if len(t) == 1500).reshape(100, 5, 3)
     edges, _ = TIMES(OU, torch.linspace(0, 1, 6, dtype=torch.float64))
@@ -146,7 +145,7 @@ each_design = pytest.mark.parametrize("design", DESIGNS.values(), ids=DESIGNS)
 @pytest.mark.parametrize("batch", [200, 65_536])
 def test_the_cost_is_what_the_error_sees(design, batch):
     error = Counting(ERRORS["wave"])
-    found = by_pairs(error, Q, OU, 333, generator=seeded(4), design=design, batch=batch)
+    found = by_pairs(error, 333, generator=seeded(4), design=design, batch=batch)
     assert found.evaluations == error.values
     assert error.most <= batch
     assert found.seconds > 0
@@ -158,13 +157,13 @@ def test_the_cost_is_what_the_error_sees(design, batch):
 
 def test_the_response_keeps_the_bound_too():
     error = Counting(ERRORS["wave"])
-    response(error, OU, torch.zeros(50, 1).double(), generator=seeded(5), batch=100)
+    response(error, torch.zeros(50, 1).double(), generator=seeded(5), batch=100)
     assert (error.values, error.most) == (400, 96)
 
 
 @each_design
 def test_small_batches_estimate_the_same(design):
-    found = by_pairs(ERRORS["push"], Q, OU, 2000, generator=seeded(6), design=design, batch=333)
+    found = by_pairs(ERRORS["push"], 2000, generator=seeded(6), design=design, batch=333)
     assert within(found.eta, truth("push").eta)
     assert within(found.energy, truth("push").energy)
 
@@ -172,7 +171,7 @@ def test_small_batches_estimate_the_same(design):
 def test_for_a_push_the_two_signs_of_the_noise_make_the_divergence_free_form_the_plain_one():
     """e·ξ/√v has the opposite sign in the other one of the two, and cancels."""
     plain, free = (
-        by_pairs(PUSH, Q, OU, 50, generator=seeded(13), design=DESIGNS[name])
+        by_pairs(PUSH, 50, generator=seeded(13), design=DESIGNS[name])
         for name in ("plain antithetic", "divergence-free")
     )
     assert free.visible.value == pytest.approx(plain.visible.value, rel=1e-10)
@@ -199,8 +198,8 @@ def test_a_ratio_has_the_delta_methods_error():
 
 @each_design
 def test_no_error_has_observability_zero_and_says_so(design):
-    nothing = InjectedField(ConstantField(double([0.0])), Flow(Q, OU))
-    found = by_pairs(nothing, Q, OU, 50, generator=seeded(20), design=design)
+    nothing = Flow(Q, OU).inject(ConstantField(double([0.0])))
+    found = by_pairs(nothing, 50, generator=seeded(20), design=design)
     assert (found.energy.value, found.visible.value, found.eta.value, found.eta.stderr) == (0, 0, 0, 0)
     assert "0 by convention" in found.note
     assert "0 by convention" in str(found)
@@ -228,11 +227,11 @@ ORIGIN = torch.zeros(5, 1).double()
 
 
 def pairs(error=PUSH, law=Q, n=20, generator=None, **options):
-    return by_pairs(error, law, OU, n, generator=generator or seeded(0), **options)
+    return by_pairs(error, n, generator=generator or seeded(0), **options)
 
 
 def answer(x=ORIGIN, generator=None, **options):
-    return response(PUSH, OU, x, generator=generator or seeded(0), **options)
+    return response(PUSH, x, generator=generator or seeded(0), **options)
 
 
 REFUSED = [
@@ -244,7 +243,7 @@ REFUSED = [
     ("n = 20.5", "integer", lambda: pairs(n=20.5)),
     ("batch = 0", "≥ 1", lambda: pairs(batch=0)),
     ("generator = 7", "manual_seed", lambda: pairs(generator=7)),
-    ("generator = 7", "manual_seed", lambda: plan(PUSH, Q, OU, generator=7)),
+    ("generator = 7", "manual_seed", lambda: plan(PUSH, generator=7)),
     ("x.shape = ", "[n, 1]", lambda: pairs(law=LAW2, design=PairDesign())),
     ("error(x, t) = 160 of 160", "NaN", lambda: pairs(Spoilt(lambda e: e * NAN), design=PairDesign())),
     ("error(x, t) = ", "NaN", lambda: pairs(Spoilt(lambda e: e * NAN))),
@@ -262,7 +261,7 @@ REFUSED = [
     ("error(x, t).shape = [160]", "[160, 1]", lambda: pairs(Spoilt(lambda e: e[:, 0]), design=PairDesign())),
     ("x.shape = [5]", "batch of points", lambda: answer(torch.zeros(5).double())),
     ("x = 1 of 1 entries", "remove", lambda: answer(double([[NAN]]))),
-    ("generator = None", "torch.Generator", lambda: response(PUSH, OU, double([[0.0]]), generator=None)),
+    ("generator = None", "torch.Generator", lambda: response(PUSH, double([[0.0]]), generator=None)),
     ("batch = -1", "≥ 1", lambda: answer(batch=-1)),
     (
         "visible.shape = [3]",

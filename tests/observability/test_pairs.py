@@ -18,13 +18,11 @@ from scoredrift import (
     Flow,
     FunctionScore,
     Gaussian,
-    InjectedField,
     LinearField,
     OrnsteinUhlenbeck,
     ProbedScore,
     RotationalField,
     ScaledField,
-    ScoreDifference,
     SumScore,
     simulate,
 )
@@ -69,7 +67,7 @@ def test_quadrature_has_converged_and_u_has_mean_zero(name):
 @each_error
 @each_design
 def test_pairs_agree_with_quadrature(name, design):
-    found, line = by_pairs(ERRORS[name], Q, OU, 4000, generator=seeded(1), design=design), truth(name)
+    found, line = by_pairs(ERRORS[name], 4000, generator=seeded(1), design=design), truth(name)
     assert within(found.energy, line.energy)
     assert within(found.visible, line.visible)
     assert within(found.eta, line.eta)
@@ -77,7 +75,7 @@ def test_pairs_agree_with_quadrature(name, design):
 
 @each_error
 def test_a_planned_estimate_is_precise(name):
-    found = by_pairs(ERRORS[name], Q, OU, 8000, generator=seeded(2))
+    found = by_pairs(ERRORS[name], 8000, generator=seeded(2))
     assert found.eta.stderr < 0.08
     assert within(found.eta, truth(name).eta)
 
@@ -87,17 +85,17 @@ def test_a_planned_estimate_is_precise(name):
 def test_the_response_at_a_point_agrees_with_quadrature(name, design):
     line = truth(name)
     if design is None:
-        design = plan(ERRORS[name], Q, OU, generator=seeded(3))
+        design = plan(ERRORS[name], generator=seeded(3))
     for k in (95, 122, 150):  # x = −1.875, 0.15, 2.25
         x = torch.full((3000, 1), float(line.nodes[k])).double()
-        draws = response(ERRORS[name], OU, x, generator=seeded(k), design=design)
+        draws = response(ERRORS[name], x, generator=seeded(k), design=design)
         assert within(Estimate.from_samples(draws), float(line.u[k]))
 
 
 def test_the_response_keeps_the_order_of_the_points_across_batches():
     line = truth("push")
     x = torch.as_tensor(line.nodes[60:181:4])[:, None].repeat(60, 1)
-    draws = response(ERRORS["push"], OU, x, generator=seeded(4), batch=100)
+    draws = response(ERRORS["push"], x, generator=seeded(4), batch=100)
     assert worst_sigmas(draws.reshape(60, 31), torch.as_tensor(line.u[60:181:4])) < 5
 
 
@@ -109,28 +107,24 @@ SPIN = double([[0.0, 1.0, 0.0], [-1.0, 0.0, 0.5], [0.0, -0.5, 0.0]])
 W = double([[0.2, 0.3, 0.0], [-0.1, 0.1, 0.2], [0.0, -0.3, -0.2]])
 PUSH = ConstantField(double([0.3, -0.4, 0.2]))
 ZOO = {
-    "push and rotation": InjectedField(
-        SumScore(PUSH, ScaledField(0.3, RotationalField(SPIN, EXACT3))), EXACT3
-    ),
-    "linear": InjectedField(LinearField(W), EXACT3),
-    "oscillating": InjectedField(ScaledField(lambda t: torch.cos(3 * t), PUSH), EXACT3),
-    "blur": ScoreDifference(Flow(Q3.blur(0.5), OU), EXACT3),
+    "push and rotation": EXACT3.inject(SumScore(PUSH, ScaledField(0.3, RotationalField(SPIN, EXACT3)))),
+    "linear": EXACT3.inject(LinearField(W)),
+    "oscillating": EXACT3.inject(ScaledField(lambda t: torch.cos(3 * t), PUSH)),
+    "blur": EXACT3.error(Flow(Q3.blur(0.5), OU)),
 }
 
 
 @pytest.mark.parametrize("error", ZOO.values(), ids=ZOO)
 def test_three_routes_agree_in_three_dimensions(error):
     """The grids' bias of first order is taken out of the trajectories, and allowed for in the regression."""
-    found = by_pairs(error, Q3, OU, 4000, generator=seeded(5))
+    found = by_pairs(error, 4000, generator=seeded(5))
     coarse, fine = (
-        by_trajectories(error, Q3, OU, 3000, grid=OU.geometric_grid(k), generator=seeded(k)) for k in (16, 32)
+        by_trajectories(error, 3000, grid=OU.geometric_grid(k), generator=seeded(k)) for k in (16, 32)
     )
     assert within(2 * fine.eta - coarse.eta, found.eta)
     bias = 2 * abs(fine.eta.value - coarse.eta.value)
     quadratic = make_pipeline(PolynomialFeatures(2), LinearRegression())
-    fitted = by_regression(
-        error, Q3, OU, 3000, grid=OU.geometric_grid(32), generator=seeded(6), regressor=quadratic
-    )
+    fitted = by_regression(error, 3000, grid=OU.geometric_grid(32), generator=seeded(6), regressor=quadratic)
     above = fitted.eta - found.eta
     assert -0.5 < above.value < 5 * above.stderr + bias
 
@@ -139,26 +133,24 @@ def test_probes_in_place_of_a_divergence_leave_the_estimate_unbiased():
     def swirl(x, t):
         return torch.sin(x.roll(1, dims=1)) + x @ W.T
 
-    exact = by_pairs(InjectedField(FunctionScore(swirl), EXACT3), Q3, OU, 10_000, generator=seeded(7))
+    exact = by_pairs(EXACT3.inject(FunctionScore(swirl)), 10_000, generator=seeded(7))
     field = ProbedScore(swirl, 1, seeded(8))
-    probed = by_pairs(
-        InjectedField(field, EXACT3), Q3, OU, 10_000, generator=seeded(9), design=PairDesign(antithetic=True)
-    )
+    probed = by_pairs(EXACT3.inject(field), 10_000, generator=seeded(9), design=PairDesign(antithetic=True))
     assert within(probed.eta, exact.eta)
 
 
 @pytest.mark.parametrize("design", [None, PairDesign(), PairDesign(antithetic=True, strata=2)])
 def test_a_rotated_score_has_observability_zero(design):
-    error = InjectedField(RotationalField(SPIN, EXACT3), EXACT3)
-    found = by_pairs(error, Q3, OU, 500, generator=seeded(10), design=design)
+    error = EXACT3.inject(RotationalField(SPIN, EXACT3))
+    found = by_pairs(error, 500, generator=seeded(10), design=design)
     assert found.energy.value > 3
     assert abs(found.eta.value) < 1e-12
     assert found.note == ""
 
 
 def test_a_rotated_score_leaves_the_generated_law_and_a_push_of_a_hundredth_of_its_energy_does_not():
-    error = InjectedField(RotationalField(SPIN, EXACT3), EXACT3)
-    energy = by_pairs(error, Q3, OU, 500, generator=seeded(11)).energy.value
+    error = EXACT3.inject(RotationalField(SPIN, EXACT3))
+    energy = by_pairs(error, 500, generator=seeded(11)).energy.value
     c = double([math.sqrt(0.01 * energy / OU.duration), 0.0, 0.0])
     scores = {"exact": EXACT3, "turned": error.learned, "pushed": SumScore(EXACT3, ConstantField(c))}
     moments = {}
@@ -186,12 +178,12 @@ def test_intervals_cover_the_truth_as_often_as_they_say():
     """400 repetitions; 95 % less what skewness takes at 150 points: between 91 % and 98 %."""
     process = OrnsteinUhlenbeck(0.1, 2.0)
     law = Gaussian(torch.zeros(2).double(), torch.eye(2).double())
-    error = InjectedField(AFFINE, Flow(law, process))
-    truth_of = in_closed_form(error, law, process)
+    error = Flow(law, process).inject(AFFINE)
+    truth_of = in_closed_form(error)
     design, g = PairDesign(strata=2, futures=2, antithetic=True), seeded(15)
     covered = {"energy": 0, "visible": 0, "eta": 0}
     for _ in range(400):
-        found = by_pairs(error, law, process, 150, generator=g, design=design)
+        found = by_pairs(error, 150, generator=g, design=design)
         for part in covered:
             covered[part] += abs(getattr(found, part).sigmas_from(getattr(truth_of, part))) < 1.96
     assert all(0.91 * 400 <= times <= 0.98 * 400 for times in covered.values()), covered
@@ -200,7 +192,7 @@ def test_intervals_cover_the_truth_as_often_as_they_say():
 def test_the_ratio_is_as_precise_as_its_standard_error_says():
     """The spread of η over repetitions, against the mean of what the delta method claims."""
     g, design = seeded(16), PairDesign(strata=4, futures=2, antithetic=True)
-    found = [by_pairs(ERRORS["push"], Q, OU, 400, generator=g, design=design).eta for _ in range(150)]
+    found = [by_pairs(ERRORS["push"], 400, generator=g, design=design).eta for _ in range(150)]
     values = torch.tensor([one.value for one in found])
     claimed = float(torch.tensor([one.stderr for one in found]).mean())
     assert float(values.std()) == pytest.approx(claimed, rel=0.25)
@@ -208,7 +200,7 @@ def test_the_ratio_is_as_precise_as_its_standard_error_says():
 
 
 def test_same_seed_same_numbers():
-    one, same, other = (by_pairs(ERRORS["wave"], Q, OU, 200, generator=seeded(k)) for k in (17, 17, 18))
+    one, same, other = (by_pairs(ERRORS["wave"], 200, generator=seeded(k)) for k in (17, 17, 18))
     assert (one.eta, one.energy, one.visible) == (same.eta, same.energy, same.visible)
     assert one.eta != other.eta
 
@@ -216,11 +208,11 @@ def test_same_seed_same_numbers():
 @each_design
 def test_single_precision_says_the_same(design):
     law = Q.to(dtype=torch.float32)
-    error = InjectedField(LinearField(torch.tensor([[0.3]])), Flow(law, OU))
-    found, line = by_pairs(error, law, OU, 5000, generator=seeded(19), design=design), truth("stretch")
+    error = Flow(law, OU).inject(LinearField(torch.tensor([[0.3]])))
+    found, line = by_pairs(error, 5000, generator=seeded(19), design=design), truth("stretch")
     assert within(found.energy, line.energy)
     assert within(found.eta, line.eta)
-    draws = response(error, OU, torch.zeros(500, 1), generator=seeded(20), design=design)
+    draws = response(error, torch.zeros(500, 1), generator=seeded(20), design=design)
     assert draws.dtype == torch.float64
     assert within(Estimate.from_samples(draws), float(line.u[120]))
 

@@ -27,7 +27,6 @@ from scoredrift import (
     OrnsteinUhlenbeck,
     RotationalField,
     ScaledField,
-    ScoreDifference,
 )
 from scoredrift.divergences import chi2_on_nodes
 from scoredrift.laws import Marginal
@@ -47,12 +46,12 @@ def standard(dim=1):
 
 
 def injected(field, law=None, process=OU):
-    return InjectedField(field, Flow(law or standard(), process))
+    return Flow(law or standard(), process).inject(field)
 
 
 def ratios_at(x: Tensor, draws: int, error, process, grid, seed=0, **start) -> Tensor:
     """Draws of R, shape [draws, number of points]."""
-    every = marginal_ratio(error, process, x.repeat(draws, 1), grid, generator=seeded(seed), **start)
+    every = marginal_ratio(error, x.repeat(draws, 1), grid, generator=seeded(seed), **start)
     return every.reshape(draws, len(x))
 
 
@@ -139,7 +138,7 @@ def test_the_mean_of_the_draws_is_the_ratio_of_two_normal_densities(name):
 def chi2_of(case, n=100, seed=0, grid=None, **changes):
     grid = case.process.geometric_grid(30) if grid is None else grid
     error = changes.pop("error", case.error)
-    return chi2_by_futures(error, case.law, case.process, n, grid, generator=seeded(seed), **changes)
+    return chi2_by_futures(error, n, grid, generator=seeded(seed), **changes)
 
 
 @each_normal
@@ -161,8 +160,8 @@ def test_a_rotation_is_seen_by_no_draw():
     q, spin = random_mixture(0, dim=3), double([[0.0, 1.0, 0.0], [-1.0, 0.0, 0.5], [0.0, -0.5, 0.0]])
     error = injected(RotationalField(2 * spin, Flow(q, OU)), q)
     x = q.diffuse(OU.t_min).sample(50, generator=seeded(2))
-    assert_close(marginal_ratio(error, OU, x, GRID, generator=seeded(3)), torch.ones(50).double())
-    found = chi2_by_futures(error, q, OU, 100, GRID, generator=seeded(4))
+    assert_close(marginal_ratio(error, x, GRID, generator=seeded(3)), torch.ones(50).double())
+    found = chi2_by_futures(error, 100, GRID, generator=seeded(4))
     assert abs(found.value) < 1e-20
 
 
@@ -185,17 +184,17 @@ def test_between_two_flows_ratio_and_divergence_are_those_of_their_densities():
     """A mixture, and the same with other weights; the learned process starts from the model's q_T."""
     q, grid, nodes = random_mixture(1, dim=1), SHORT.geometric_grid(24), line(-9, 9, 1801)
     model = GaussianMixture(q.weights.flip(0), q.means, q.variances)
-    error = ScoreDifference(Flow(model, SHORT), Flow(q, SHORT))
+    error = Flow(q, SHORT).error(Flow(model, SHORT))
     start = (Marginal(model, SHORT.t_max), Marginal(q, SHORT.t_max))
     x = q.diffuse(SHORT.t_min).sample(6, generator=seeded(6))
     near = (Marginal(model, SHORT.t_min).log_density(x) - Marginal(q, SHORT.t_min).log_density(x)).exp()
     assert worst_sigmas(ratios_at(x, 2000, error, SHORT, grid, start=start), near) < 5
     exact = chi2_on_nodes(density_on(model.diffuse(0.02), nodes), density_on(q.diffuse(0.02), nodes), nodes)
-    found = chi2_by_futures(error, q, SHORT, 4000, grid, generator=seeded(7), start=start)
+    found = chi2_by_futures(error, 4000, grid, generator=seeded(7), start=start)
     assert within(found, exact)
     # Started from q_T instead, the learned process ends elsewhere.
     assert worst_sigmas(ratios_at(x, 2000, error, SHORT, grid), near) > 15
-    assert not within(chi2_by_futures(error, q, SHORT, 4000, grid, generator=seeded(7)), exact)
+    assert not within(chi2_by_futures(error, 4000, grid, generator=seeded(7)), exact)
 
 
 # Weak order, without Monte Carlo
@@ -208,7 +207,7 @@ def mean_over_noise(error, process, x: float, steps: int) -> float:
     reveal, and E R = e^c det(1 − 2A)^{−1/2} exp(½ b·(1 − 2A)^{−1} b).
     """
     place, grid = torch.full((400, 1), x, dtype=torch.float64), process.uniform_grid(steps)
-    logs = marginal_ratio(error, process, place, grid, generator=seeded(8)).log()
+    logs = marginal_ratio(error, place, grid, generator=seeded(8)).log()
     g = seeded(8)
     noise = torch.cat([torch.randn(400, 1, generator=g, dtype=torch.float64) for _ in range(steps)], 1)
     first, second = torch.triu_indices(steps, steps)
@@ -237,12 +236,12 @@ def test_half_the_step_leaves_a_quarter_of_the_bias(name):
 def test_the_draws_are_independent_positive_and_double():
     case = NORMALS["stretch"]
     x = torch.ones(3000, 1).double()
-    draws = marginal_ratio(case.error, OU, x, GRID, generator=seeded(9))
+    draws = marginal_ratio(case.error, x, GRID, generator=seeded(9))
     assert (draws.dtype, draws.shape) == (torch.float64, (3000,))
     assert float(draws.min()) >= 0
     pairs = (draws[::2] - draws.mean()) * (draws[1::2] - draws.mean())
     assert within(Estimate.from_samples(pairs), 0.0)
-    assert torch.equal(marginal_ratio(case.error, OU, x, GRID, generator=seeded(9)), draws)
+    assert torch.equal(marginal_ratio(case.error, x, GRID, generator=seeded(9)), draws)
 
 
 @pytest.mark.parametrize(("futures", "batch"), [(2, 65_536), (2, 200), (3, 150), (4, 1000)])
@@ -253,7 +252,7 @@ def test_the_pairs_of_all_futures_of_a_point_are_averaged(futures, batch):
     for first in range(0, n, batch // futures):
         count = min(batch // futures, n - first)
         x = OU.diffuse(case.law.sample(count, generator=g), 0.0, OU.t_min, generator=g).repeat(futures, 1)
-        r = marginal_ratio(case.error, OU, x, grid, generator=g, start=start).reshape(futures, count)
+        r = marginal_ratio(case.error, x, grid, generator=g, start=start).reshape(futures, count)
         pairs = [(r[i] - 1) * (r[j] - 1) for i in range(futures) for j in range(i)]
         products.append(torch.stack(pairs).mean(0))
     literal = Estimate.from_samples(torch.cat(products), check_tail=True)
@@ -313,10 +312,10 @@ def test_the_ratio_is_found_on_the_gpu():
     q = standard(2).to(device="cuda")
     error = injected(ConstantField(double([0.2, -0.15]).cuda()), q)
     g = seeded(14, "cuda")
-    draws = marginal_ratio(error, OU, torch.ones(20_000, 2).double().cuda(), GRID, generator=g)
+    draws = marginal_ratio(error, torch.ones(20_000, 2).double().cuda(), GRID, generator=g)
     assert draws.device.type == "cuda"
     assert within(Estimate.from_samples(draws), float(NORMALS["push"].ratio(torch.ones(1, 2).double())))
-    assert within(chi2_by_futures(error, q, OU, 4000, GRID, generator=g), NORMALS["push"].chi2)
+    assert within(chi2_by_futures(error, 4000, GRID, generator=g), NORMALS["push"].chi2)
 
 
 # Bad input
@@ -343,7 +342,7 @@ class Flawed(NamedTuple):
 
 
 def ratio(error=PUSH, x=X, grid=GRID, generator=None, start=None):
-    return marginal_ratio(error, OU, x, grid, generator=generator or seeded(0), start=start)
+    return marginal_ratio(error, x, grid, generator=generator or seeded(0), start=start)
 
 
 def chi2(n=100, **changes):

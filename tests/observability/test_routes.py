@@ -18,7 +18,6 @@ from scoredrift import (
     Flow,
     FunctionScore,
     HeunFlow,
-    InjectedField,
     LinearField,
     ScaledField,
 )
@@ -32,11 +31,11 @@ C = double([0.6, -0.8])
 
 
 def trajectories(name, steps, n=5000, seed=0):
-    return by_trajectories(ERRORS[name], Q, OU, n, grid=OU.uniform_grid(steps), generator=seeded(seed))
+    return by_trajectories(ERRORS[name], n, grid=OU.uniform_grid(steps), generator=seeded(seed))
 
 
 def regression(error, law, n, grid, seed=0, **options):
-    return by_regression(error, law, OU, n, grid=grid, generator=seeded(seed), **options)
+    return by_regression(error, n, grid=grid, generator=seeded(seed), **options)
 
 
 def ou_sums(factor, process, grid):
@@ -60,8 +59,8 @@ def ou_sums(factor, process, grid):
 )
 def test_on_any_grid_trajectories_have_the_sums_over_it(factor, steps, process):
     grid = process.geometric_grid(steps)
-    error = InjectedField(ScaledField(factor, ConstantField(C)), Flow(NORMAL, process))
-    found = by_trajectories(error, NORMAL, process, 8000, grid=grid, generator=seeded(steps))
+    error = Flow(NORMAL, process).inject(ScaledField(factor, ConstantField(C)))
+    found = by_trajectories(error, 8000, grid=grid, generator=seeded(steps))
     eta, energy = ou_sums(factor, process, grid)
     assert found.energy.value == pytest.approx(energy, rel=1e-9)
     assert within(found.eta, eta)
@@ -70,8 +69,8 @@ def test_on_any_grid_trajectories_have_the_sums_over_it(factor, steps, process):
 
 def test_both_trajectories_count_for_the_energy():
     """e = x on N(0, I), one step: ε*² = ‖X_T‖² L for each, and the two are nearly independent."""
-    error, L = InjectedField(LinearField(torch.eye(2).double()), Flow(NORMAL, OU)), OU.duration
-    found = by_trajectories(error, NORMAL, OU, 4000, grid=OU.uniform_grid(1), generator=seeded(1))
+    error, L = Flow(NORMAL, OU).inject(LinearField(torch.eye(2).double())), OU.duration
+    found = by_trajectories(error, 4000, grid=OU.uniform_grid(1), generator=seeded(1))
     assert within(found.energy, 2 * L)
     assert found.energy.stderr == pytest.approx(L * math.sqrt(2 / 4000), rel=0.1)
 
@@ -79,9 +78,9 @@ def test_both_trajectories_count_for_the_energy():
 def test_simulated_paths_start_from_the_law_at_the_horizon():
     """e = x, one step: ε*² = E X_T² L, with X_0 ~ N(0, 4)."""
     wide, short = gaussian([0.0], 4.0), OrnsteinUhlenbeck(0.02, 1.0)
-    error = InjectedField(LinearField(double([[1.0]])), Flow(wide, short))
+    error = Flow(wide, short).inject(LinearField(double([[1.0]])))
     grid, line = short.uniform_grid(1), LinearRegression()
-    found = by_regression(error, wide, short, 4000, grid=grid, generator=seeded(2), regressor=line)
+    found = by_regression(error, 4000, grid=grid, generator=seeded(2), regressor=line)
     assert within(found.energy, (1 + 3 * math.exp(-1)) * 0.98)
 
 
@@ -117,7 +116,7 @@ def test_linear_regression_has_the_covariance_of_the_simulated_chain(integrator)
     """
     grid = OU.uniform_grid(30)
     r, variance = affine_law(EulerMaruyama(), lambda x, t: 1 - x, 0.0, 1.0, grid)
-    error = InjectedField(ConstantField(C), Flow(NORMAL, OU))
+    error = Flow(NORMAL, OU).inject(ConstantField(C))
     found = regression(error, NORMAL, 20_000, grid, regressor=LinearRegression(), integrator=integrator)
     assert found.energy.value == pytest.approx(OU.duration, rel=1e-9)
     assert within(found.eta, r**2 / variance / OU.duration)
@@ -127,7 +126,7 @@ def test_linear_regression_has_the_covariance_of_the_simulated_chain(integrator)
 def test_the_integrator_is_the_one_that_was_asked_for():
     """One step from N(0, 1): Ancestral keeps the variance v(Δ), Euler–Maruyama has Δ, and M = c √Δ ξ."""
     grid, law = double([4.0, 0.02]), gaussian([0.0], 1.0)
-    error = InjectedField(ConstantField(double([1.0])), Flow(law, OU))
+    error = Flow(law, OU).inject(ConstantField(double([1.0])))
     L = OU.duration
     for integrator in (EulerMaruyama(), Ancestral()):
         spread, kick = affine_law(integrator, lambda x, t: -x, 0.0, 1.0, grid)[1], double([[1.0]])
@@ -178,8 +177,8 @@ def test_folds_are_taken_in_the_order_of_the_draws():
 
 @pytest.mark.parametrize("batch", [33, 10_000])
 def test_batches_of_trajectories_estimate_the_same(batch):
-    error, grid = InjectedField(ConstantField(C), Flow(NORMAL, OU)), OU.uniform_grid(4)
-    found = by_trajectories(error, NORMAL, OU, 601, grid=grid, generator=seeded(5), batch=batch)
+    error, grid = Flow(NORMAL, OU).inject(ConstantField(C)), OU.uniform_grid(4)
+    found = by_trajectories(error, 601, grid=grid, generator=seeded(5), batch=batch)
     assert within(found.eta, ou_sums(lambda t: 1.0, OU, grid)[0])
 
 
@@ -191,8 +190,8 @@ def test_evaluations_are_those_of_the_error():
         seen.append(len(x))
         return torch.ones_like(x)
 
-    error, grid = InjectedField(FunctionScore(push), Flow(NORMAL, OU)), OU.uniform_grid(6)
-    found = by_trajectories(error, NORMAL, OU, 50, grid=grid, generator=seeded(6), batch=32)
+    error, grid = Flow(NORMAL, OU).inject(FunctionScore(push)), OU.uniform_grid(6)
+    found = by_trajectories(error, 50, grid=grid, generator=seeded(6), batch=32)
     assert found.evaluations == sum(seen) == 600
     assert max(seen) == 32
     assert found.seconds > 0
@@ -214,9 +213,9 @@ def test_same_seed_same_numbers():
 
 def test_single_precision_says_the_same():
     law = Q.to(dtype=torch.float32)
-    error = InjectedField(LinearField(torch.tensor([[0.3]])), Flow(law, OU))
+    error = Flow(law, OU).inject(LinearField(torch.tensor([[0.3]])))
     coarse, fine = (
-        by_trajectories(error, law, OU, 8000, grid=OU.uniform_grid(k), generator=seeded(k)) for k in (20, 40)
+        by_trajectories(error, 8000, grid=OU.uniform_grid(k), generator=seeded(k)) for k in (20, 40)
     )
     assert within(2 * fine.eta - coarse.eta, truth("stretch").eta)
     fitted = regression(error, law, 2000, OU.uniform_grid(40), folds=2)
@@ -224,9 +223,9 @@ def test_single_precision_says_the_same():
 
 
 def test_no_error_has_observability_zero_and_says_so():
-    error, grid = InjectedField(ConstantField(0 * C), Flow(NORMAL, OU)), OU.uniform_grid(3)
+    error, grid = Flow(NORMAL, OU).inject(ConstantField(0 * C)), OU.uniform_grid(3)
     for found in (
-        by_trajectories(error, NORMAL, OU, 20, grid=grid, generator=seeded(9)),
+        by_trajectories(error, 20, grid=grid, generator=seeded(9)),
         regression(error, NORMAL, 20, grid),
     ):
         assert (found.energy.value, found.eta.value, found.eta.stderr) == (0, 0, 0)
@@ -234,7 +233,7 @@ def test_no_error_has_observability_zero_and_says_so():
 
 
 def field(function):
-    return InjectedField(FunctionScore(function), Flow(NORMAL, OU))
+    return Flow(NORMAL, OU).inject(FunctionScore(function))
 
 
 class Thin:
@@ -247,7 +246,7 @@ class Thin:
 
 
 GRID = OU.uniform_grid(4)
-RIGHT = InjectedField(ConstantField(C), Flow(NORMAL, OU))
+RIGHT = Flow(NORMAL, OU).inject(ConstantField(C))
 BY = {"trajectories": by_trajectories, "regression": by_regression}
 
 
@@ -261,7 +260,7 @@ BY = {"trajectories": by_trajectories, "regression": by_regression}
         ("grid = [1.0, 2.0]", "decreasing", {"grid": double([1.0, 2.0])}),
         ("grid = [1.0]", "K + 1 ≥ 2", {"grid": double([1.0])}),
         ("error(x, t).shape = ", "one vector for each point", {"error": Thin()}),
-        ("x.shape = ", "[n, 1]", {"error": InjectedField(ConstantField(C[:1]), Flow(NORMAL, OU))}),
+        ("x.shape = ", "[n, 1]", {"error": Flow(NORMAL, OU).inject(ConstantField(C[:1]))}),
     ],
 )
 def test_bad_input_is_refused_by_name_value_and_remedy(route, begins, remedy, changes):
@@ -284,7 +283,7 @@ def test_what_only_one_route_can_get_wrong():
     with pytest.raises(ValueError, match="n = 9: pass an integer ≥ 10"):
         regression(RIGHT, NORMAL, 9, GRID)
     with pytest.raises(ValueError, match="batch = 0: pass an integer ≥ 1"):
-        by_trajectories(RIGHT, NORMAL, OU, 20, grid=GRID, generator=seeded(0), batch=0)
+        by_trajectories(RIGHT, 20, grid=GRID, generator=seeded(0), batch=0)
 
 
 @pytest.mark.parametrize("route", [by_trajectories, by_regression])

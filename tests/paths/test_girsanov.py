@@ -16,7 +16,6 @@ from scoredrift import (
     ExponentialIntegrator,
     Flow,
     OrnsteinUhlenbeck,
-    ScoreDifference,
     SumScore,
     Trajectory,
     simulate,
@@ -39,13 +38,13 @@ def flow(law):
 
 
 def blur_error(law, bandwidth):
-    return ScoreDifference(flow(law.blur(bandwidth)), flow(law))
+    return flow(law).error(flow(law.blur(bandwidth)))
 
 
 @samplers
 def test_energy_of_a_constant_error_is_its_square_times_the_duration(times):
     push = ConstantField(torch.tensor([0.3, -0.4], dtype=torch.float64))
-    energy = ideal_energy(push, random_mixture(0), OU, 10_000, generator=seeded(0), times=times)
+    energy = ideal_energy(push, 10_000, generator=seeded(0), times=times)
     assert within(energy, 0.25 * OU.duration)
 
 
@@ -53,16 +52,14 @@ def test_energy_of_a_constant_error_is_its_square_times_the_duration(times):
 @pytest.mark.parametrize("dim", [1, 4])
 def test_energy_of_a_linear_error_on_the_standard_normal(times, dim):
     normal = gaussian([0.0] * dim, 1.0)
-    energy = ideal_energy(lambda x, t: 0.7 * x, normal, OU, 40_000, generator=seeded(1), times=times)
+    energy = ideal_energy(lambda x, t: 0.7 * x, 40_000, generator=seeded(1), times=times)
     assert within(energy, 0.49 * dim * OU.duration)
 
 
 @samplers
 def test_energy_of_an_error_that_depends_on_time_and_place(times):
     """e = x/t on N(0, 4): E‖X_t‖² = 1 + 3 e^{−t}, integrated by quadrature."""
-    energy = ideal_energy(
-        lambda x, t: x / t[:, None], gaussian([0.0], 4.0), OU, 200_000, generator=seeded(2), times=times
-    )
+    energy = ideal_energy(lambda x, t: x / t[:, None], 200_000, generator=seeded(2), times=times)
     exact, _ = quad(lambda t: (1 + 3 * math.exp(-t)) / t**2, OU.t_min, OU.t_max)
     assert within(energy, exact)
 
@@ -79,7 +76,7 @@ def test_energy_by_random_times_is_the_energy_along_simulated_paths():
         return energy.estimate()
 
     coarse, fine = along_paths(40, 4), along_paths(80, 5)
-    ideal = ideal_energy(error, q, OU, 40_000, generator=seeded(6))
+    ideal = ideal_energy(error, 40_000, generator=seeded(6))
     # The bias of the step is of first order: the refinement removes it, 2 E_{2K} − E_K.
     assert within(2 * fine - coarse, ideal)
     assert not within(coarse, ideal)
@@ -94,7 +91,7 @@ def test_for_consistent_scores_half_the_energy_is_the_divergence_gained(bandwidt
         kl_on_nodes(density_on(q.diffuse(t), nodes), density_on(blurred.diffuse(t), nodes), nodes)
         for t in (OU.t_min, OU.t_max)
     )
-    energy = ideal_energy(blur_error(q, bandwidth), q, OU, 40_000, generator=seeded(7))
+    energy = ideal_energy(blur_error(q, bandwidth), 40_000, generator=seeded(7))
     assert within(0.5 * energy, near - far)
 
 
@@ -102,7 +99,7 @@ def test_for_consistent_scores_the_identity_holds_in_ten_dimensions():
     q = random_mixture(5, components=5, dim=10)
     g = seeded(8)
     near, far = (kl(q.diffuse(t), q.blur(0.6).diffuse(t), 40_000, generator=g) for t in (OU.t_min, OU.t_max))
-    energy = ideal_energy(blur_error(q, 0.6), q, OU, 40_000, generator=seeded(9))
+    energy = ideal_energy(blur_error(q, 0.6), 40_000, generator=seeded(9))
     assert within(0.5 * energy + far, near)
 
 

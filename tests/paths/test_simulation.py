@@ -116,7 +116,7 @@ def test_ancestral_is_exact_for_a_single_datum(steps):
 
 def test_exact_paths_have_the_joint_moments_of_the_forward_process():
     q, grid = random_mixture(1), torch.tensor([3.0, 1.0, 0.4, 0.0], dtype=torch.float64)
-    paths = exact_paths(q, OU, grid, 40_000, generator=seeded(0))
+    paths = exact_paths(Flow(q, OU), grid, 40_000, generator=seeded(0))
     for i, t in enumerate(grid.tolist()):
         now, then = q.diffuse(t), paths[i]
         assert worst_sigmas(then, now.mean()) < 5
@@ -174,7 +174,7 @@ def test_simulation_repeats_to_the_bit_for_a_seed(integrator):
 def test_exact_paths_repeat_to_the_bit_for_a_seed():
     q = random_mixture(2)
     first, again, other = (
-        exact_paths(q, OU, OU.uniform_grid(5), 50, generator=seeded(seed)) for seed in (3, 3, 4)
+        exact_paths(Flow(q, OU), OU.uniform_grid(5), 50, generator=seeded(seed)) for seed in (3, 3, 4)
     )
     assert torch.equal(first, again)
     assert not torch.equal(first, other)

@@ -13,7 +13,6 @@ from scoredrift import (
     FunctionScore,
     Gaussian,
     OrnsteinUhlenbeck,
-    ScoreDifference,
     Trajectory,
     exact_paths,
     simulate,
@@ -92,7 +91,7 @@ def test_the_memory_of_a_simulation_does_not_grow_with_its_steps():
     assert many < 1.2 * one
 
 
-ERROR = ScoreDifference(FunctionScore(Mlp().eval()), EXACT)
+ERROR = EXACT.error(FunctionScore(Mlp().eval()))
 LINE = torch.linspace(-8, 8, 161, dtype=torch.float64)
 DENSITY = torch.exp(-(LINE**2) / 2) / (2 * torch.pi) ** 0.5
 
@@ -117,10 +116,10 @@ class Learned(torch.nn.Module):
 
 
 OUTPUTS = {
-    "exact_paths": lambda law: exact_paths(law, OU, GRID, 5, generator=seeded(0)),
-    "response": lambda law: response(ERROR, OU, X.clone().requires_grad_(True), generator=seeded(0)),
+    "exact_paths": lambda law: exact_paths(Flow(law, OU), GRID, 5, generator=seeded(0)),
+    "response": lambda law: response(ERROR, X.clone().requires_grad_(True), generator=seeded(0)),
     "marginal_ratio": lambda law: marginal_ratio(
-        ERROR, OU, X.clone().requires_grad_(True), GRID, generator=seeded(0)
+        ERROR, X.clone().requires_grad_(True), GRID, generator=seeded(0)
     ),
     "evolve_density": lambda law: evolve_density(
         lambda x, t: Learned().mean[:1] - x, DENSITY, LINE, GRID, EulerMaruyama()
@@ -137,20 +136,18 @@ def test_results_carry_no_graph(call):
 
 
 EDGES = {
-    "ideal_energy": lambda e, q: ideal_energy(e, q, OU, 50, generator=seeded(0)),
-    "learned_energy": lambda e, q: learned_energy(e, q, OU, 50, generator=seeded(0)),
+    "ideal_energy": lambda e, q: ideal_energy(e, 50, generator=seeded(0)),
+    "learned_energy": lambda e, q: learned_energy(e, 50, generator=seeded(0)),
     "held_energy": lambda e, q: held_energy(
         e.learned, e.exact, q, OU, GRID, EulerMaruyama(), 50, generator=seeded(0)
     ),
-    "by_pairs": lambda e, q: by_pairs(e, q, OU, 50, generator=seeded(0)),
-    "plan": lambda e, q: plan(e, q, OU, generator=seeded(0)),
+    "by_pairs": lambda e, q: by_pairs(e, 50, generator=seeded(0)),
+    "plan": lambda e, q: plan(e, generator=seeded(0)),
     "by_regression": lambda e, q: by_regression(
-        e, q, OU, 50, grid=GRID, generator=seeded(0), regressor=LinearRegression()
+        e, 50, grid=GRID, generator=seeded(0), regressor=LinearRegression()
     ),
-    "by_trajectories": lambda e, q: by_trajectories(e, q, OU, 50, grid=GRID, generator=seeded(0)),
-    "chi2_by_futures": lambda e, q: chi2_by_futures(
-        e, q, OU, 100, OU.geometric_grid(30), generator=seeded(0)
-    ),
+    "by_trajectories": lambda e, q: by_trajectories(e, 50, grid=GRID, generator=seeded(0)),
+    "chi2_by_futures": lambda e, q: chi2_by_futures(e, 100, OU.geometric_grid(30), generator=seeded(0)),
 }
 
 
@@ -161,8 +158,8 @@ def test_estimators_take_networks_and_learned_laws_in_any_mode(estimate, mode):
     learned = Shrink()
     law = Learned()
     with mode():
-        found = estimate(ScoreDifference(FunctionScore(learned), Flow(law, OU)), law)
-    still = estimate(ScoreDifference(FunctionScore(learned), EXACT), NORMAL)
+        found = estimate(Flow(law, OU).error(FunctionScore(learned)), law)
+    still = estimate(EXACT.error(FunctionScore(learned)), NORMAL)
     assert repr(found).split("seconds")[0] == repr(still).split("seconds")[0]
     assert learned.slope.grad is None
     assert law.mean.grad is None

@@ -14,13 +14,11 @@ from scoredrift import (
     Flow,
     FunctionScore,
     Gaussian,
-    InjectedField,
     KernelDensity,
     LinearField,
     OrnsteinUhlenbeck,
     RotationalField,
     ScaledField,
-    ScoreDifference,
     SumScore,
     check_divergence,
 )
@@ -50,8 +48,8 @@ def errors():
         "wavy": FunctionScore(wavy),
     }
     learned = {"blur": Flow(Q.blur(0.5), OU), "learned wave": SumScore(EXACT, FunctionScore(wavy))}
-    return {name: InjectedField(field, EXACT) for name, field in injected.items()} | {
-        name: ScoreDifference(score, EXACT) for name, score in learned.items()
+    return {name: EXACT.inject(field) for name, field in injected.items()} | {
+        name: EXACT.error(score) for name, score in learned.items()
     }
 
 
@@ -79,7 +77,7 @@ def test_learned_is_exact_and_error(error, t):
 
 def test_the_two_kinds_of_error_say_the_same():
     field = LinearField(W)
-    injected, difference = InjectedField(field, EXACT), ScoreDifference(SumScore(EXACT, field), EXACT)
+    injected, difference = EXACT.inject(field), EXACT.error(SumScore(EXACT, field))
     for one, other in zip(injected.at(X, 0.5), difference.at(X, 0.5), strict=True):
         assert_close(one, other)
 

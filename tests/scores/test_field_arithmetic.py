@@ -11,12 +11,10 @@ from scoredrift import (
     Flow,
     FunctionScore,
     Gaussian,
-    InjectedField,
     LinearField,
     OrnsteinUhlenbeck,
     RotationalField,
     ScaledField,
-    ScoreDifference,
     check_divergence,
 )
 from scoredrift.observability import PairDesign, by_pairs, plan
@@ -121,15 +119,15 @@ def test_what_is_no_number_is_no_factor(other):
 
 
 def test_a_plain_class_with_three_methods_is_a_score():
-    error = ScoreDifference(Plain(), EXACT)
+    error = EXACT.error(Plain())
     assert_close(error.at(X, 1.0).divergence, (W.trace() + 2).expand(6))
-    assert_close(InjectedField(Plain(), EXACT).at(X, 1.0).value, X @ W.T)
+    assert_close(EXACT.inject(Plain()).at(X, 1.0).value, X @ W.T)
 
 
 def test_a_function_in_place_of_a_score_is_refused_where_its_divergence_is_wanted():
     for call in (
-        lambda: ScoreDifference(shrink, EXACT).at(X, 1.0),
-        lambda: InjectedField(NET, EXACT).at(X, 1.0),
+        lambda: EXACT.error(shrink).at(X, 1.0),
+        lambda: EXACT.inject(NET).at(X, 1.0),
         lambda: (PUSH + shrink).divergence(X, 1.0),
     ):
         with pytest.raises(
@@ -162,7 +160,7 @@ def test_fields_compare_without_an_error():
         lambda: ConstantField(torch.ones(3)),
         lambda: LinearField(torch.eye(3)),
         lambda: Flow(random_mixture(0), OU),
-        lambda: ScoreDifference(Flow(gaussian([0.0], 1.0), OU), EXACT),
+        lambda: EXACT.error(Flow(gaussian([0.0], 1.0), OU)),
         lambda: RotationalField(SPIN, EXACT),
     ]
     for make in pairs:
@@ -171,7 +169,7 @@ def test_fields_compare_without_an_error():
         assert one != other
         assert len({one, other, one}) == 2
     assert PairDesign() == PairDesign()
-    designs = [plan(InjectedField(PUSH, EXACT), NORMAL, OU, generator=seeded(0)) for _ in range(2)]
+    designs = [plan(EXACT.inject(PUSH), generator=seeded(0)) for _ in range(2)]
     assert designs[0] != designs[1]
     assert len(repr(designs[0])) < 250
 
@@ -188,5 +186,5 @@ NETWORK = FunctionScore(NET)
 
 def test_counts_of_numpy():
     assert OU.uniform_grid(np.int64(3)).shape == (4,)
-    found = by_pairs(InjectedField(PUSH, EXACT), NORMAL, OU, np.int64(10), generator=seeded(0))
+    found = by_pairs(EXACT.inject(PUSH), np.int64(10), generator=seeded(0))
     assert found.evaluations > 0

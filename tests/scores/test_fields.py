@@ -15,7 +15,6 @@ from scoredrift import (
     Flow,
     FunctionScore,
     Gaussian,
-    InjectedField,
     LinearField,
     OrnsteinUhlenbeck,
     ProbedScore,
@@ -142,7 +141,7 @@ def test_the_rotational_part_is_invisible_and_the_gradient_is_not():
     now, centre = math.exp(-t) * covariance + (1 - math.exp(-t)) * EYE, math.exp(-t / 2) * mean
     S, R = split_linear(matrix(5), now)
     seen, unseen = (
-        InjectedField(SumScore(LinearField(part), ConstantField(-part @ centre)), still).at(X, t).stein
+        still.inject(SumScore(LinearField(part), ConstantField(-part @ centre))).at(X, t).stein
         for part in (S, R)
     )
     assert float(unseen.abs().max()) < 1e-8 < float(seen.abs().min())

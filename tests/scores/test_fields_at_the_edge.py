@@ -16,13 +16,11 @@ from scoredrift import (
     FunctionScore,
     Gaussian,
     HeunFlow,
-    InjectedField,
     KernelDensity,
     OrnsteinUhlenbeck,
     ProbedScore,
     RotationalField,
     ScaledField,
-    ScoreDifference,
     SumScore,
     check_divergence,
     simulate,
@@ -110,7 +108,7 @@ def test_a_divergence_that_the_graph_does_not_show_is_refused(function, wrap):
         lambda: score.divergence(X, 1.0),
         lambda: score.value_and_divergence(X, torch.ones(6).double()),
         lambda: check_divergence(score, X, 1.0),
-        lambda: by_pairs(ScoreDifference(score, EXACT), NORMAL, OU, 10, generator=seeded(0)),
+        lambda: by_pairs(EXACT.error(score), 10, generator=seeded(0)),
     ):
         refusal(call, "function(x, t) = ", "ConstantField(c)")
 
@@ -129,7 +127,7 @@ def test_values_need_no_graph(function):
     """Nor does a design without divergences, η = 2 (1 − e^{−L})²/L for e = 0.05 x on N(0, I)."""
     score, design = FunctionScore(function), PairDesign(antithetic=True, divergence_free=True)
     assert_close(score(X, 1.0), -0.95 * X)
-    found = by_pairs(ScoreDifference(score, EXACT), NORMAL, OU, 8000, generator=seeded(1), design=design)
+    found = by_pairs(EXACT.error(score), 8000, generator=seeded(1), design=design)
     assert found.eta.stderr < 0.05
     assert within(found.eta, 2 * (1 - math.exp(-L)) ** 2 / L)
 
@@ -141,8 +139,8 @@ MODES = {"plain": torch.enable_grad, "no_grad": torch.no_grad, "inference": torc
 @pytest.mark.parametrize("function", [shrink, NET], ids=["function", "network"])
 def test_observability_of_a_shrunk_score_whatever_the_mode_of_the_caller(function, mode):
     with mode():
-        error = ScoreDifference(FunctionScore(function), EXACT)
-        found = by_pairs(error, NORMAL, OU, 8000, generator=seeded(2))
+        error = EXACT.error(FunctionScore(function))
+        found = by_pairs(error, 8000, generator=seeded(2))
     assert found.eta.stderr < 0.05
     assert within(found.eta, 2 * (1 - math.exp(-L)) ** 2 / L)
     assert within(found.energy, 0.05**2 * 2 * L)
@@ -276,19 +274,19 @@ class ColumnField(Field):
 
 FEW, G = OU.uniform_grid(3), lambda: seeded(0)
 COLUMNS = {
-    "by_pairs": lambda: by_pairs(RawError(), NORMAL, OU, 10, generator=G()),
-    "by_pairs, planned": lambda: by_pairs(RawError(), NORMAL, OU, 10, generator=G(), design=PairDesign()),
-    "plan": lambda: plan(RawError(), NORMAL, OU, generator=G()),
-    "response": lambda: response(RawError(), OU, X, generator=G()),
-    "marginal_ratio": lambda: marginal_ratio(RawError(), OU, X, FEW, generator=G()),
-    "chi2_by_futures": lambda: chi2_by_futures(RawError(), NORMAL, OU, 100, FEW, generator=G()),
+    "by_pairs": lambda: by_pairs(RawError(), 10, generator=G()),
+    "by_pairs, planned": lambda: by_pairs(RawError(), 10, generator=G(), design=PairDesign()),
+    "plan": lambda: plan(RawError(), generator=G()),
+    "response": lambda: response(RawError(), X, generator=G()),
+    "marginal_ratio": lambda: marginal_ratio(RawError(), X, FEW, generator=G()),
+    "chi2_by_futures": lambda: chi2_by_futures(RawError(), 100, FEW, generator=G()),
     "stein": lambda: RawError().at(X, 1.0).stein,
-    "injected": lambda: InjectedField(Column(), EXACT).at(X, 1.0),
-    "injected, divergence": lambda: InjectedField(Column(), EXACT).divergence(X, 1.0),
-    "learned": lambda: ScoreDifference(Column(), EXACT).at(X, 1.0),
-    "learned, divergence": lambda: ScoreDifference(Column(), EXACT).divergence(X, 1.0),
-    "exact": lambda: ScoreDifference(EXACT, Column()).at(X, 1.0),
-    "exact, divergence": lambda: ScoreDifference(EXACT, Column()).divergence(X, 1.0),
+    "injected": lambda: EXACT.inject(Column()).at(X, 1.0),
+    "injected, divergence": lambda: EXACT.inject(Column()).divergence(X, 1.0),
+    "learned": lambda: EXACT.error(Column()).at(X, 1.0),
+    "learned, divergence": lambda: EXACT.error(Column()).divergence(X, 1.0),
+    "exact": lambda: Column().error(EXACT).at(X, 1.0),
+    "exact, divergence": lambda: Column().error(EXACT).divergence(X, 1.0),
     "sum": lambda: SumScore(EXACT, Column()).divergence(X, 1.0),
     "sum of two": lambda: SumScore(Column(), Column()).value_and_divergence(X, 1.0),
     "scaled": lambda: ScaledField(2.0, Column()).divergence(X, 1.0),
@@ -315,9 +313,9 @@ def crooked(x, t):
 LINE = torch.linspace(-8, 8, 161, dtype=torch.float64)
 DENSITY = torch.exp(-(LINE**2) / 2) / (2 * torch.pi) ** 0.5
 VALUES = {
-    "learned": lambda: ScoreDifference(flat, EXACT)(X, 1.0),
-    "exact": lambda: ScoreDifference(EXACT, flat)(X, 1.0),
-    "injected": lambda: InjectedField(flat, EXACT)(X, 1.0),
+    "learned": lambda: EXACT.error(flat)(X, 1.0),
+    "exact": lambda: flat.error(EXACT)(X, 1.0),
+    "injected": lambda: EXACT.inject(flat)(X, 1.0),
     "sum": lambda: SumScore(EXACT, flat)(X, 1.0),
     "scaled": lambda: ScaledField(2.0, flat)(X, 1.0),
     "rotated": lambda: RotationalField(SPIN, flat)(X, 1.0),
@@ -326,9 +324,7 @@ VALUES = {
     "Ancestral": lambda: Ancestral().step(flat, X, 1.0, 0.5, X),
     "HeunFlow": lambda: HeunFlow().step(flat, X, 1.0, 0.5, X),
     "evolve_density": lambda: evolve_density(lambda x, t: x[:, 0], DENSITY, LINE, FEW, EulerMaruyama()),
-    "exact of by_trajectories": lambda: by_trajectories(
-        InjectedField(PUSH, crooked), NORMAL, OU, 10, grid=FEW, generator=G()
-    ),
+    "exact of by_trajectories": lambda: by_trajectories(crooked.inject(PUSH), 10, grid=FEW, generator=G()),
     "stein": lambda: ErrorEvaluation(X, X[:, 0], X[:, :1]).stein,
 }
 
@@ -365,9 +361,9 @@ def test_methods_that_return_another_shape_are_refused():
 
 def test_times_of_wrong_shape_are_refused():
     first = PairDesign(lambda process, u: RandomTimes(u[0] + 1, u), antithetic=True)
-    error = InjectedField(PUSH, EXACT)
+    error = EXACT.inject(PUSH)
     refusal(
-        lambda: response(error, OU, X, generator=G(), design=first),
+        lambda: response(error, X, generator=G(), design=first),
         "design.times(process, u).t.shape",
         "[6, 4, 2]",
     )

@@ -16,12 +16,10 @@ from scoredrift import (
     FunctionScore,
     Gaussian,
     HeunFlow,
-    InjectedField,
     LinearField,
     OrnsteinUhlenbeck,
     ProbedScore,
     RotationalField,
-    ScoreDifference,
     check_divergence,
     simulate,
 )
@@ -60,7 +58,7 @@ def test_a_module_is_left_as_it_was(training):
     network = Mlp().train(training)
     held = {name: p.clone() for name, p in network.named_parameters()}
     network.last.weight.grad = torch.ones_like(network.last.weight)
-    by_pairs(ScoreDifference(ProbedScore(network, 1, seeded(0)), EXACT), NORMAL, OU, 20, generator=seeded(1))
+    by_pairs(EXACT.error(ProbedScore(network, 1, seeded(0))), 20, generator=seeded(1))
     assert network.training is training
     assert network.dropout.training is training
     assert torch.equal(network.last.weight.grad, torch.ones_like(network.last.weight))
@@ -90,7 +88,7 @@ def test_a_module_alone_is_a_field_where_values_suffice(mlp):
     error, score = FunctionScore(mlp), EXACT
     both = (mlp, error)
     for energy in (
-        lambda e: ideal_energy(e, NORMAL, OU, 50, generator=seeded(3)),
+        lambda e: ideal_energy(e, 50, generator=seeded(3)),
         lambda e: held_energy(e, score, NORMAL, OU, GRID, EulerMaruyama(), 50, generator=seeded(3)),
     ):
         assert energy(both[0]).value == energy(both[1]).value > 0
@@ -98,7 +96,7 @@ def test_a_module_alone_is_a_field_where_values_suffice(mlp):
         seen = [functional(e) for e in both]
         simulate(score, X, GRID, EulerMaruyama(), generator=seeded(4), functionals=seen)
         assert torch.equal(seen[0].values, seen[1].values)
-    assert torch.equal(ScoreDifference(mlp, EXACT)(X, 1.0), error(X, 1.0) - EXACT(X, 1.0))
+    assert torch.equal(EXACT.error(mlp)(X, 1.0), error(X, 1.0) - EXACT(X, 1.0))
 
 
 # Precisions
@@ -166,8 +164,8 @@ def test_half_networks_that_cannot_take_times_in_single_precision_are_told():
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_observability_of_a_network_beside_a_law_in_double_precision(dtype):
-    error = ScoreDifference(FunctionScore(Shrink(dtype)), EXACT)
-    found = by_pairs(error, NORMAL, OU, 8000, generator=seeded(5))
+    error = EXACT.error(FunctionScore(Shrink(dtype)))
+    found = by_pairs(error, 8000, generator=seeded(5))
     assert found.eta.stderr < 0.05
     assert within(found.eta, 2 * (1 - math.exp(-L)) ** 2 / L)
     assert within(found.energy, 0.0025 * 2 * L)
@@ -175,11 +173,11 @@ def test_observability_of_a_network_beside_a_law_in_double_precision(dtype):
 
 def test_regression_and_trajectories_take_a_network():
     """Both have the bias of their grid, of first order in its step: a tenth at most."""
-    error, grid = ScoreDifference(FunctionScore(Shrink()), EXACT), OU.geometric_grid(60)
+    error, grid = EXACT.error(FunctionScore(Shrink())), OU.geometric_grid(60)
     squares = SquareRegression()
     routes = (
-        by_regression(error, NORMAL, OU, 4000, grid=grid, generator=seeded(6), regressor=squares),
-        by_trajectories(error, NORMAL, OU, 4000, grid=grid, generator=seeded(7)),
+        by_regression(error, 4000, grid=grid, generator=seeded(6), regressor=squares),
+        by_trajectories(error, 4000, grid=grid, generator=seeded(7)),
     )
     for found in routes:
         assert within(found.energy, 0.0025 * 2 * L)
@@ -215,13 +213,13 @@ def test_autocast_outside_does_not_lower_the_precision():
         FunctionScore(lambda x, t: x @ W),
         ProbedScore(lambda x, t: x @ torch.diag(W[0]), 1, seeded(0)),
     ]
-    error = InjectedField(LinearField(W), Flow(law, OU))
+    error = Flow(law, OU).inject(LinearField(W))
 
     def all_numbers():
         values = [part for field in fields for part in field.value_and_divergence(x, 0.5)]
-        found = by_pairs(error, law, OU, 20, generator=seeded(8))
+        found = by_pairs(error, 20, generator=seeded(8))
         ends = simulate(lambda x, t: x @ W - x, x, GRID, EulerMaruyama(), generator=seeded(9))
-        closed = in_closed_form(error, law, OU).eta.value
+        closed = in_closed_form(error).eta.value
         moments = [found.eta.value, found.energy.value, closed]
         return [*values, ends, *split_linear(W, SPREAD), torch.tensor(moments)]
 

@@ -12,7 +12,6 @@ from scoredrift import (
     Flow,
     FunctionScore,
     OrnsteinUhlenbeck,
-    ScoreDifference,
     SumScore,
 )
 
@@ -29,9 +28,9 @@ def wavy(x, t):
 def errors():
     exact = Flow(random_mixture(1), OU)
     return {
-        "blur": ScoreDifference(Flow(exact.law.blur(0.5), OU), exact),
-        "push": ScoreDifference(SumScore(exact, ConstantField(torch.tensor([0.3, -1.0]).double())), exact),
-        "wavy": ScoreDifference(SumScore(exact, FunctionScore(wavy)), exact),
+        "blur": exact.error(Flow(exact.law.blur(0.5), OU)),
+        "push": exact.error(SumScore(exact, ConstantField(torch.tensor([0.3, -1.0]).double()))),
+        "wavy": exact.error(SumScore(exact, FunctionScore(wavy))),
     }
 
 
@@ -122,5 +121,5 @@ def test_stein_operator_has_mean_zero_under_the_exact_law(error, t):
 @each_time
 def test_a_rotation_is_invisible_to_the_stein_operator_of_the_standard_normal(t):
     exact = Flow(gaussian([0.0, 0.0], 1.0), OU)
-    error = ScoreDifference(SumScore(exact, FunctionScore(lambda x, t: x @ SPIN)), exact)
+    error = exact.error(SumScore(exact, FunctionScore(lambda x, t: x @ SPIN)))
     assert float(error.at(points(8, 20, 2), t).stein.abs().max()) < 1e-12

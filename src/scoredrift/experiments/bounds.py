@@ -30,7 +30,7 @@ from scoredrift.laws import Blend, KernelDensity, Law, Marginal
 from scoredrift.observability import by_pairs
 from scoredrift.paths import ideal_energy, learned_energy
 from scoredrift.process import OrnsteinUhlenbeck
-from scoredrift.scores import Flow, ScoreDifference
+from scoredrift.scores import Flow
 
 ALPHAS = (0.1, 0.5)
 
@@ -57,15 +57,15 @@ def one_generation(
     >>> abs(found["kl"].sigmas_from(0.5 * found["learned_energy"])) < 5
     True
     """
-    error = ScoreDifference(Flow(model, process), Flow(trained_on, process))
+    error = Flow(trained_on, process).error(Flow(model, process))
     t0, t_max = process.t_min, process.t_max
     options: dict[str, Any] = {"generator": generator}
-    seen = by_pairs(error, trained_on, process, draws, pilot=50, **options)
+    seen = by_pairs(error, draws, pilot=50, **options)
     generated, wanted = Marginal(model, t0), Marginal(trained_on, t0)
     apart = chi2(generated, wanted, draws, **options)
     return {
-        "ideal_energy": ideal_energy(error, trained_on, process, draws, **options),
-        "learned_energy": learned_energy(error, model, process, draws, **options),
+        "ideal_energy": ideal_energy(error, draws, **options),
+        "learned_energy": learned_energy(error, draws, **options),
         "visible": seen.visible,
         "eta": seen.eta,
         "kl": kl(generated, wanted, draws, **options),

@@ -23,7 +23,6 @@ from scoredrift.observability.futures import (
     StepTimes,
     batches,
     draw_futures,
-    points_at_t0,
 )
 from scoredrift.observability.pairs import by_pairs, response
 from scoredrift.observability.pilot import PILOT_COST, plan
@@ -47,6 +46,5 @@ __all__ = [
     "in_closed_form",
     "marginal_ratio",
     "plan",
-    "points_at_t0",
     "response",
 ]

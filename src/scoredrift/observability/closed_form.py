@@ -23,16 +23,14 @@ from scoredrift.estimates import Estimate
 from scoredrift.laws import Gaussian
 from scoredrift.observability.result import NO_ENERGY, Observability
 from scoredrift.process import OrnsteinUhlenbeck
-from scoredrift.scores import ErrorField
+from scoredrift.scores import ErrorField, flow_of
 
 # Largest difference between quadratures with n and n − 1 nodes, relative to the energy.
 _AGREEMENT = 1e-4
 
 
 @_numerics.estimator
-def in_closed_form(
-    error: ErrorField, law: Gaussian, process: OrnsteinUhlenbeck, *, nodes: int = 200
-) -> Observability:
+def in_closed_form(error: ErrorField, *, nodes: int = 200) -> Observability:
     """Observability of an error that is affine in x, on a Gaussian: no randomness.
 
         η ε*² = Var u,    u(x) = −∫ E[(𝒜_t e)(X_t) | X_{t0} = x] dt,    ε*² = ∫ E‖e(X_t, t)‖² dt.
@@ -44,8 +42,6 @@ def in_closed_form(
 
     Args:
         error: e(x, t), affine in x at every t.
-        law: q.
-        process: forward process.
         nodes: number of quadrature nodes ≥ 2; take more for errors that oscillate in time.
 
     Returns:
@@ -55,16 +51,19 @@ def in_closed_form(
         ValueError: an error that is not affine in x, not finite or of wrong shape; nodes < 2, or too few
             for an error that oscillates (one node less gives another number).
 
-    >>> from scoredrift.scores import InjectedField
     >>> from scoredrift.scores import ConstantField
     >>> from scoredrift.scores import Flow
     >>> q, ou = Gaussian(torch.zeros(1).double(), torch.eye(1).double()), OrnsteinUhlenbeck()
-    >>> push = InjectedField(ConstantField(torch.ones(1).double()), Flow(q, ou))
-    >>> round(in_closed_form(push, q, ou).eta.value, 6)  # 4 (1 − e^{−1.99})² / 3.98
+    >>> push = Flow(q, ou).inject(ConstantField(torch.ones(1).double()))
+    >>> round(in_closed_form(push).eta.value, 6)  # 4 (1 − e^{−1.99})² / 3.98
     0.74904
     """
     _checks.count("nodes", nodes, least=2)
     began = time.perf_counter()
+    flow = flow_of(error)
+    law, process = flow.law, flow.process
+    if not isinstance(law, Gaussian):
+        _checks.refuse("error.exact.law", law, "a Gaussian is needed; use by_pairs, which takes any law")
     energy, visible = _integrals(error, law, process, nodes)
     rough = _integrals(error, law, process, nodes - 1)
     if abs(energy - rough[0]) > _AGREEMENT * energy or abs(visible - rough[1]) > _AGREEMENT * energy:

@@ -23,9 +23,8 @@ from torch import Tensor
 
 from scoredrift import _checks, _numerics
 from scoredrift import process as ou
-from scoredrift.laws import Law
 from scoredrift.process import OrnsteinUhlenbeck, RandomTimes, TimeSampler, log_uniform_times
-from scoredrift.scores import ErrorField
+from scoredrift.scores import ErrorField, flow_of
 
 
 @dataclass(frozen=True)
@@ -131,14 +130,11 @@ class Futures(NamedTuple):
 
 
 @_numerics.estimator
-def draw_futures(
-    error: ErrorField, process: OrnsteinUhlenbeck, x: Tensor, design: PairDesign, generator: torch.Generator
-) -> Futures:
+def draw_futures(error: ErrorField, x: Tensor, design: PairDesign, generator: torch.Generator) -> Futures:
     """Draw the futures of the points and evaluate the error there.
 
     Args:
         error: the score error.
-        process: forward process.
         x: points at t0, shape ``[n, d]``.
         design: how the futures are drawn.
         generator: source of randomness.
@@ -146,15 +142,14 @@ def draw_futures(
     Returns:
         Futures; the control is in the draws.
 
-    >>> from scoredrift.scores import InjectedField
-    >>> from scoredrift.scores import ConstantField
-    >>> from scoredrift.scores import FunctionScore
-    >>> push = InjectedField(ConstantField(torch.ones(2)), FunctionScore(lambda x, t: -x))
-    >>> g = torch.Generator().manual_seed(0)
-    >>> draw_futures(push, OrnsteinUhlenbeck(), torch.ones(3, 2), PairDesign(), g).draws.shape
+    >>> from scoredrift.laws import Gaussian
+    >>> from scoredrift.scores import ConstantField, Flow
+    >>> flow = Flow(Gaussian(torch.zeros(2), torch.eye(2)), OrnsteinUhlenbeck())
+    >>> push, g = flow.inject(ConstantField(torch.ones(2))), torch.Generator().manual_seed(0)
+    >>> draw_futures(push, torch.ones(3, 2), PairDesign(), g).draws.shape
     torch.Size([3, 4, 2, 1])
     """
-    n, d = x.shape
+    process, (n, d) = flow_of(error).process, x.shape
     shape = (n, design.strata, design.futures)
     offsets = torch.arange(design.strata, dtype=torch.float64, device=x.device)[None, :, None]
     u = torch.rand(shape, generator=generator, dtype=torch.float64, device=x.device)
@@ -209,20 +204,3 @@ def batches(n: int, cost: int, batch: int) -> Iterator[int]:
     size = max(1, batch // cost)
     for first in range(0, n, size):
         yield min(size, n - first)
-
-
-def points_at_t0(law: Law, process: OrnsteinUhlenbeck, n: int, generator: torch.Generator) -> Tensor:
-    """Draw x ~ q_{t0}, shape ``[n, d]``.
-
-    Args:
-        law: q.
-        process: gives t0.
-        n: number of points.
-        generator: source of randomness.
-
-    >>> from scoredrift.laws import mixture_of_five
-    >>> g = torch.Generator().manual_seed(0)
-    >>> points_at_t0(mixture_of_five(), OrnsteinUhlenbeck(), 3, g).shape
-    torch.Size([3, 10])
-    """
-    return process.diffuse(law.sample(n, generator=generator), 0.0, process.t_min, generator=generator)

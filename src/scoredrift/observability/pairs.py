@@ -28,19 +28,15 @@ import torch
 from torch import Tensor
 
 from scoredrift import _checks, _numerics
-from scoredrift.laws import Law
-from scoredrift.observability.futures import PairDesign, batches, draw_futures, points_at_t0
+from scoredrift.observability.futures import PairDesign, batches, draw_futures
 from scoredrift.observability.pilot import PILOT_COST, plan
 from scoredrift.observability.result import Observability
-from scoredrift.process import OrnsteinUhlenbeck
-from scoredrift.scores import ErrorField
+from scoredrift.scores import ErrorField, flow_of
 
 
 @_numerics.estimator
 def by_pairs(
     error: ErrorField,
-    law: Law,
-    process: OrnsteinUhlenbeck,
     n: int,
     *,
     generator: torch.Generator,
@@ -55,10 +51,8 @@ def by_pairs(
     Args:
         error: e with its divergence and the exact score; a ``divergence_free`` design uses only their
             values.
-        law: q, the law of X_0.
-        process: forward process.
         n: number of points x ≥ 2; each costs ``design.cost`` evaluations.
-        generator: source of randomness, on the device of ``law``.
+        generator: source of randomness, on the device of the law.
         design: how the futures are drawn; found by ``plan`` if it is None, at a cost that is counted.
         pilot: number of points of the pilot run, if there is one.
         batch: largest number of points evaluated together, but never fewer than the cost of one x;
@@ -71,27 +65,28 @@ def by_pairs(
     Raises:
         ValueError: n < 2, a generator on another device, an error of wrong shape or not finite.
 
-    >>> from scoredrift.scores import InjectedField
+    >>> from scoredrift.process import OrnsteinUhlenbeck
     >>> from scoredrift.scores import ConstantField
     >>> from scoredrift.laws import Gaussian
     >>> from scoredrift.scores import Flow
     >>> q, ou = Gaussian(torch.zeros(2), torch.eye(2)), OrnsteinUhlenbeck()
-    >>> push = InjectedField(ConstantField(torch.ones(2)), Flow(q, ou))
-    >>> found = by_pairs(push, q, ou, 2000, generator=torch.Generator().manual_seed(0))
+    >>> push = Flow(q, ou).inject(ConstantField(torch.ones(2)))
+    >>> found = by_pairs(push, 2000, generator=torch.Generator().manual_seed(0))
     >>> abs(found.eta.sigmas_from(0.74904)) < 5
     True
     """
     _checks.count("n", n, least=2)
     _checks.count("batch", batch)
-    _checks.generator_on(generator, law.device)
+    flow = flow_of(error)
+    _checks.generator_on(generator, flow.law.device)
     began, spent = time.perf_counter(), 0
     if design is None:
-        design = plan(error, law, process, generator=generator, points=pilot, batch=batch)
+        design = plan(error, generator=generator, points=pilot, batch=batch)
         spent = pilot * PILOT_COST
     energies, squares = [], []
     for size in batches(n, design.cost, batch):
-        x = points_at_t0(law, process, size, generator)
-        found = draw_futures(error, process, x, design, generator)
+        x = flow.sample(size, generator=generator)
+        found = draw_futures(error, x, design, generator)
         draws = found.draws.double().mean(-1)
         noise = draws.var(2).sum(1) / design.futures
         squares.append(draws.mean(2).sum(1).square() - noise)
@@ -107,7 +102,6 @@ def by_pairs(
 @_numerics.estimator
 def response(
     error: ErrorField,
-    process: OrnsteinUhlenbeck,
     x: Tensor,
     *,
     generator: torch.Generator,
@@ -118,7 +112,6 @@ def response(
 
     Args:
         error: e with its divergence and the exact score.
-        process: forward process.
         x: points at t0, shape ``[n, d]``.
         generator: source of randomness, on the device of ``x``.
         design: how the futures are drawn.
@@ -130,14 +123,14 @@ def response(
     Raises:
         ValueError: x that is not a batch of points, a generator on another device, a bad error.
 
-    >>> from scoredrift.scores import InjectedField
+    >>> from scoredrift.process import OrnsteinUhlenbeck
     >>> from scoredrift.scores import ConstantField
     >>> from scoredrift.laws import Gaussian
     >>> from scoredrift.scores import Flow
     >>> q, ou = Gaussian(torch.zeros(1), torch.eye(1)), OrnsteinUhlenbeck()
-    >>> push = InjectedField(ConstantField(torch.ones(1)), Flow(q, ou))
+    >>> push = Flow(q, ou).inject(ConstantField(torch.ones(1)))
     >>> g, design = torch.Generator().manual_seed(0), PairDesign(antithetic=True)
-    >>> u = response(push, ou, torch.ones(4000, 1), generator=g, design=design)
+    >>> u = response(push, torch.ones(4000, 1), generator=g, design=design)
     >>> abs(float(u.mean()) - 1.7266) < 0.05  # 2 (1 − e^{−L/2}) x
     True
     """
@@ -147,7 +140,7 @@ def response(
     found, first = [], 0
     design = PairDesign() if design is None else design
     for size in batches(len(x), design.cost, batch):
-        futures = draw_futures(error, process, x[first : first + size], design, generator)
+        futures = draw_futures(error, x[first : first + size], design, generator)
         found.append(futures.draws.double().mean(dim=(2, 3)).sum(1))
         first += size
     return torch.cat(found)

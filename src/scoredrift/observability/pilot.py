@@ -13,17 +13,15 @@ import torch
 from torch import Tensor
 
 from scoredrift import _checks, _numerics
-from scoredrift.laws import Law
 from scoredrift.observability.futures import (
     PairDesign,
     StepFunction,
     StepTimes,
     batches,
     draw_futures,
-    points_at_t0,
 )
-from scoredrift.process import OrnsteinUhlenbeck, log_uniform_times
-from scoredrift.scores import ErrorField
+from scoredrift.process import log_uniform_times
+from scoredrift.scores import ErrorField, flow_of
 
 _BINS = 24  # intervals of time that the pilot tells apart
 PILOT_COST = 4 * _BINS  # for each point: two antithetic futures in every interval
@@ -32,8 +30,6 @@ PILOT_COST = 4 * _BINS  # for each point: two antithetic futures in every interv
 @_numerics.estimator
 def plan(
     error: ErrorField,
-    law: Law,
-    process: OrnsteinUhlenbeck,
     *,
     generator: torch.Generator,
     points: int = 200,
@@ -48,9 +44,7 @@ def plan(
 
     Args:
         error: e with its divergence and the exact score.
-        law: q, the law of X_0.
-        process: forward process.
-        generator: source of randomness, on the device of ``law``.
+        generator: source of randomness, on the device of the law.
         points: number of points x that the pilot looks at, ≥ 20, at ``PILOT_COST`` evaluations each.
         divergence_free: plan for central differences; see ``PairDesign``.
         batch: largest number of points evaluated together.
@@ -62,25 +56,26 @@ def plan(
     Raises:
         ValueError: fewer than 20 points, a generator on another device, an error of wrong shape or not finite.
 
-    >>> from scoredrift.scores import InjectedField
+    >>> from scoredrift.process import OrnsteinUhlenbeck
     >>> from scoredrift.scores import ConstantField
     >>> from scoredrift.laws import Gaussian
     >>> from scoredrift.scores import Flow
     >>> q, ou = Gaussian(torch.zeros(2), torch.eye(2)), OrnsteinUhlenbeck()
-    >>> push = InjectedField(ConstantField(torch.ones(2)), Flow(q, ou))
-    >>> plan(push, q, ou, generator=torch.Generator().manual_seed(0)).cost  # one draw for each future
+    >>> push = Flow(q, ou).inject(ConstantField(torch.ones(2)))
+    >>> plan(push, generator=torch.Generator().manual_seed(0)).cost  # one draw for each future
     2
     """
     _checks.count("points", points, least=20)
-    _checks.generator_on(generator, law.device)
-    quantiles = torch.linspace(0, 1, _BINS + 1, dtype=torch.float64, device=law.device)
-    edges = log_uniform_times(process, quantiles).t
+    flow = flow_of(error)
+    _checks.generator_on(generator, flow.law.device)
+    quantiles = torch.linspace(0, 1, _BINS + 1, dtype=torch.float64, device=flow.law.device)
+    edges = log_uniform_times(flow.process, quantiles).t
     even = StepTimes(edges, torch.full_like(quantiles[1:], 1 / _BINS))
     look = PairDesign(even, _BINS, 2, antithetic=True, divergence_free=divergence_free)
     draws_of, levers_of = [], []
     for size in batches(points, look.cost, batch):
-        x = points_at_t0(law, process, size, generator)
-        found = draw_futures(error, process, x, look, generator)
+        x = flow.sample(size, generator=generator)
+        found = draw_futures(error, x, look, generator)
         draws_of.append(found.draws.double())
         levers_of.append(found.lever.double())
     both, levers = torch.cat(draws_of), torch.cat(levers_of)

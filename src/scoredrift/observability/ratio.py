@@ -34,11 +34,9 @@ from torch import Tensor
 from scoredrift import _checks, _numerics
 from scoredrift.divergences import Density
 from scoredrift.estimates import FEWEST, Estimate
-from scoredrift.laws import Law
-from scoredrift.observability.futures import batches, points_at_t0
+from scoredrift.observability.futures import batches
 from scoredrift.paths import spanning
-from scoredrift.process import OrnsteinUhlenbeck
-from scoredrift.scores import ErrorField
+from scoredrift.scores import ErrorField, flow_of
 
 # Bins of the control, each with the same share of the steps.
 _BINS = 8
@@ -47,7 +45,6 @@ _BINS = 8
 @_numerics.estimator
 def marginal_ratio(
     error: ErrorField,
-    process: OrnsteinUhlenbeck,
     x: Tensor,
     grid: Tensor,
     *,
@@ -64,7 +61,6 @@ def marginal_ratio(
 
     Args:
         error: e with its divergence and the exact score.
-        process: forward process.
         x: points at t0, shape ``[n, d]``; repeat a point for more draws.
         grid: decreasing times from T to t0, shape ``[K + 1]``; each step costs two evaluations.
         generator: source of randomness, on the device of ``x``.
@@ -80,25 +76,23 @@ def marginal_ratio(
 
     Source: Kloeden and Platen, Numerical Solution of Stochastic Differential Equations, section 15.1.
 
-    >>> from scoredrift.scores import InjectedField
+    >>> from scoredrift.process import OrnsteinUhlenbeck
     >>> from scoredrift.scores import ConstantField
     >>> from scoredrift.laws import Gaussian
     >>> from scoredrift.scores import Flow
     >>> q, ou = Gaussian(torch.zeros(1), torch.eye(1)), OrnsteinUhlenbeck()
-    >>> push = InjectedField(ConstantField(0.3 * torch.ones(1)), Flow(q, ou))
+    >>> push = Flow(q, ou).inject(ConstantField(0.3 * torch.ones(1)))
     >>> g, at = torch.Generator().manual_seed(0), torch.ones(20_000, 1)
-    >>> ratio = marginal_ratio(push, ou, at, ou.geometric_grid(30), generator=g)
+    >>> ratio = marginal_ratio(push, at, ou.geometric_grid(30), generator=g)
     >>> abs(float(ratio.mean()) - 1.468) < 0.03  # exp(m − m²/2), for the push moves N(0, 1) to N(m, 1)
     True
     """
-    return _futures(error, process, x, grid, generator, start)[0]
+    return _futures(error, x, grid, generator, start)[0]
 
 
 @_numerics.estimator
 def chi2_by_futures(
     error: ErrorField,
-    law: Law,
-    process: OrnsteinUhlenbeck,
     n: int,
     grid: Tensor,
     *,
@@ -119,11 +113,9 @@ def chi2_by_futures(
 
     Args:
         error: e with its divergence and the exact score.
-        law: q, the law of X_0.
-        process: forward process.
         n: number of points ≥ 100; each costs 2 m K evaluations.
         grid: decreasing times from T to t0, shape ``[K + 1]``.
-        generator: source of randomness, on the device of ``law``.
+        generator: source of randomness, on the device of the law.
         futures: m ≥ 2.
         start: as for ``marginal_ratio``.
         batch: largest number of futures that are simulated together, but never fewer than those of one
@@ -137,25 +129,26 @@ def chi2_by_futures(
     Raises:
         ValueError: n < 100, futures < 2, and what ``marginal_ratio`` refuses.
 
-    >>> from scoredrift.scores import InjectedField
+    >>> from scoredrift.process import OrnsteinUhlenbeck
     >>> from scoredrift.scores import ConstantField
     >>> from scoredrift.laws import Gaussian
     >>> from scoredrift.scores import Flow
     >>> q, ou = Gaussian(torch.zeros(1), torch.eye(1)), OrnsteinUhlenbeck()
-    >>> push = InjectedField(ConstantField(0.3 * torch.ones(1)), Flow(q, ou))
+    >>> push = Flow(q, ou).inject(ConstantField(0.3 * torch.ones(1)))
     >>> grid, g = ou.geometric_grid(30), torch.Generator().manual_seed(0)
-    >>> found = chi2_by_futures(push, q, ou, 2000, grid, generator=g)
+    >>> found = chi2_by_futures(push, 2000, grid, generator=g)
     >>> abs(found.sigmas_from(0.30775)) < 5  # exp(η ε*²) − 1 with η = 0.74904, ε*² = 0.3582
     True
     """
     _checks.count("n", n, least=FEWEST)
     _checks.count("futures", futures, least=2)
     _checks.count("batch", batch)
-    _checks.generator_on(generator, law.device)
+    flow = flow_of(error)
+    _checks.generator_on(generator, flow.law.device)
     ratios, controls = [], []
     for count in batches(n, futures, batch):
-        x = points_at_t0(law, process, count, generator)
-        ratio, control = _futures(error, process, x.repeat(futures, 1), grid, generator, start)
+        x = flow.sample(count, generator=generator)
+        ratio, control = _futures(error, x.repeat(futures, 1), grid, generator, start)
         ratios.append(ratio.reshape(futures, count))
         controls.append(control.reshape(futures, count, _BINS))
     excess, control = torch.cat(ratios, 1) - 1, torch.cat(controls, 1)
@@ -176,7 +169,6 @@ def chi2_by_futures(
 
 def _futures(
     error: ErrorField,
-    process: OrnsteinUhlenbeck,
     x: Tensor,
     grid: Tensor,
     generator: torch.Generator,
@@ -185,7 +177,7 @@ def _futures(
     """R = e^ω of one future for each point, ``[n]``, and its controls N_k, ``[n, bins]``; float64."""
     _checks.points("x", x)
     _checks.generator_on(generator, x.device)
-    times = spanning(grid, process)[::-1]
+    times = spanning(grid, flow_of(error).process)[::-1]
     omega = torch.zeros(len(x), dtype=torch.float64, device=x.device)
     control = torch.zeros(len(x), _BINS, dtype=torch.float64, device=x.device)
     for k, (t, t_next) in enumerate(pairwise(times)):

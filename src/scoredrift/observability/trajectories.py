@@ -23,8 +23,7 @@ from sklearn.model_selection import cross_val_predict
 from torch import Tensor
 
 from scoredrift import _checks, _numerics
-from scoredrift.laws import Law
-from scoredrift.observability.futures import batches, points_at_t0
+from scoredrift.observability.futures import batches
 from scoredrift.observability.result import Observability
 from scoredrift.paths import (
     EulerMaruyama,
@@ -35,15 +34,12 @@ from scoredrift.paths import (
     spanning,
     stochastic,
 )
-from scoredrift.process import OrnsteinUhlenbeck
-from scoredrift.scores import ErrorField
+from scoredrift.scores import ErrorField, flow_of
 
 
 @_numerics.estimator
 def by_regression(
     error: ErrorField,
-    law: Law,
-    process: OrnsteinUhlenbeck,
     n: int,
     *,
     grid: Tensor,
@@ -62,12 +58,10 @@ def by_regression(
     too small, never too large in the mean.
 
     Args:
-        error: e and the exact score that drives the simulation.
-        law: q, the law of X_0; trajectories start from q_T.
-        process: forward process.
+        error: e and the exact score that drives the simulation, from q_T.
         n: number of trajectories.
         grid: decreasing times from T to t0, shape ``[K + 1]``.
-        generator: source of randomness, on the device of ``law``.
+        generator: source of randomness, on the device of the law.
         integrator: method for the reverse SDE; Euler–Maruyama if None.
         regressor: scikit-learn regressor; gradient-boosted trees if None.
         folds: number of folds ≥ 2, taken in the order of the draws.
@@ -81,23 +75,24 @@ def by_regression(
             that is no method for the reverse SDE, a generator on another device, or what ``simulate``
             refuses.
 
-    >>> from scoredrift.scores import InjectedField
+    >>> from scoredrift.process import OrnsteinUhlenbeck
     >>> from scoredrift.scores import ConstantField
     >>> from scoredrift.laws import Gaussian
     >>> from scoredrift.scores import Flow
     >>> q, ou = Gaussian(torch.zeros(1), torch.eye(1)), OrnsteinUhlenbeck()
-    >>> push = InjectedField(ConstantField(torch.ones(1)), Flow(q, ou))
+    >>> push = Flow(q, ou).inject(ConstantField(torch.ones(1)))
     >>> g, grid = torch.Generator().manual_seed(0), ou.uniform_grid(40)
-    >>> found = by_regression(push, q, ou, 4000, grid=grid, generator=g)
+    >>> found = by_regression(push, 4000, grid=grid, generator=g)
     >>> 0.6 < found.eta.value < 0.8  # 0.75, less what the trees miss
     True
     """
     _checks.count("folds", folds, least=2)
     _checks.count("n", n, least=2 * folds)
     method = stochastic(EulerMaruyama() if integrator is None else integrator)
-    spanning(grid, process)
+    flow = flow_of(error)
+    spanning(grid, flow.process)
     began = time.perf_counter()
-    start = process.diffuse(law.sample(n, generator=generator), 0.0, process.t_max, generator=generator)
+    start = flow.sample(n, flow.process.t_max, generator=generator)
     record = LogRatio(error)
     ends = simulate(
         error.exact, start, grid, method, generator=generator, functionals=[record], progress=progress
@@ -117,8 +112,6 @@ def by_regression(
 @_numerics.estimator
 def by_trajectories(
     error: ErrorField,
-    law: Law,
-    process: OrnsteinUhlenbeck,
     n: int,
     *,
     grid: Tensor,
@@ -132,11 +125,9 @@ def by_trajectories(
 
     Args:
         error: e and the exact score.
-        law: q, the law of X_0.
-        process: forward process.
         n: number of points x ≥ 2, with two trajectories each.
         grid: decreasing times from T to t0, shape ``[K + 1]``.
-        generator: source of randomness, on the device of ``law``.
+        generator: source of randomness, on the device of the law.
         batch: largest number of points evaluated together.
 
     Returns:
@@ -146,27 +137,28 @@ def by_trajectories(
         ValueError: n < 2, a grid that does not decrease from T to t0, a generator on another device, or
             an error of wrong shape.
 
-    >>> from scoredrift.scores import InjectedField
+    >>> from scoredrift.process import OrnsteinUhlenbeck
     >>> from scoredrift.scores import ConstantField
     >>> from scoredrift.laws import Gaussian
     >>> from scoredrift.scores import Flow
     >>> q, ou = Gaussian(torch.zeros(1), torch.eye(1)), OrnsteinUhlenbeck()
-    >>> push = InjectedField(ConstantField(torch.ones(1)), Flow(q, ou))
+    >>> push = Flow(q, ou).inject(ConstantField(torch.ones(1)))
     >>> g, grid = torch.Generator().manual_seed(0), ou.uniform_grid(100)
-    >>> found = by_trajectories(push, q, ou, 4000, grid=grid, generator=g)
+    >>> found = by_trajectories(push, 4000, grid=grid, generator=g)
     >>> abs(found.eta.value - 0.74904) < 5 * found.eta.stderr + 0.02
     True
     """
     _checks.count("n", n, least=2)
     _checks.count("batch", batch)
-    _checks.generator_on(generator, law.device)
-    began, times = time.perf_counter(), spanning(grid, process)[::-1]
+    flow = flow_of(error)
+    _checks.generator_on(generator, flow.law.device)
+    began, times = time.perf_counter(), spanning(grid, flow.process)[::-1]
     energies, products = [], []
     for size in batches(n, 2, batch):
-        x = points_at_t0(law, process, size, generator).repeat(2, 1)
+        x = flow.sample(size, generator=generator).repeat(2, 1)
         record = LogRatio(error)
         for t, later in pairwise(times):
-            ahead = process.diffuse(x, t, later, generator=generator)
+            ahead = flow.process.diffuse(x, t, later, generator=generator)
             step = later - t
             drift = 0.5 * ahead + _numerics.evaluate(error.exact, ahead, later, "exact(x, t)")
             noise = (x - ahead - drift * step) / step**0.5

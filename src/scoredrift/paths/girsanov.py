@@ -22,17 +22,15 @@ from torch import Tensor
 
 from scoredrift import _checks, _numerics
 from scoredrift.estimates import Estimate
-from scoredrift.laws import Law
 from scoredrift.paths.integrators import Integrator, StochasticIntegrator, VectorField, stochastic
 from scoredrift.paths.simulation import Step, spanning
-from scoredrift.process import OrnsteinUhlenbeck, TimeSampler, log_uniform_times, random_times
+from scoredrift.process import TimeSampler, log_uniform_times, random_times
+from scoredrift.scores import ErrorField, Flow, flow_of, learned_flow_of
 
 
 @_numerics.estimator
 def ideal_energy(
-    error: VectorField,
-    law: Law,
-    process: OrnsteinUhlenbeck,
+    error: ErrorField,
     n: int,
     *,
     generator: torch.Generator,
@@ -43,41 +41,33 @@ def ideal_energy(
     Source: arXiv 2602.16601, definition of the score-error energy; the random times are ours.
 
     Args:
-        error: e(x, t), called with x ``[n, d]`` and t ``[n]``.
-        law: q, the law of X_0.
-        process: forward process.
+        error: ``Flow(law, process).error(model)``, or an injected field.
         n: number of draws ≥ 2; each costs one evaluation of e.
-        generator: source of randomness, on the device of ``law``.
+        generator: source of randomness, on the device of the law.
         times: density of τ; log-uniform follows errors that peak near t0.
 
     Returns:
         Estimate of ε*² (dimensionless, like a χ²; half of it is a KL in nats).
 
     Raises:
-        ValueError: n < 2, a generator on another device, or an error of wrong shape or not finite.
+        ValueError: n < 2, an error against anything but a ``Flow``, a generator on another device, or an
+            error of wrong shape or not finite.
 
-    >>> from scoredrift.laws import GaussianMixture
-    >>> from scoredrift.scores import ConstantField
-    >>> q = GaussianMixture(torch.ones(1), torch.zeros(1, 1), torch.ones(1))
-    >>> push = ConstantField(torch.tensor([0.5]))
-    >>> g = torch.Generator().manual_seed(0)
-    >>> energy = ideal_energy(push, q, OrnsteinUhlenbeck(), 10_000, generator=g)
+    >>> from scoredrift.laws import mixture_of_three
+    >>> from scoredrift.process import OrnsteinUhlenbeck
+    >>> from scoredrift.scores import ConstantField, Flow
+    >>> flow = Flow(mixture_of_three(), OrnsteinUhlenbeck())
+    >>> push = flow.inject(ConstantField(torch.tensor([0.5], dtype=torch.float64)))
+    >>> energy = ideal_energy(push, 10_000, generator=torch.Generator().manual_seed(0))
     >>> abs(energy.sigmas_from(0.25 * 3.98)) < 5  # c² (T − t0)
     True
     """
-    _checks.count("n", n, least=2)
-    tau, weight = random_times(times, process, n, generator=generator)
-    tau, weight = tau.to(law.dtype), weight.to(law.dtype)
-    x = process.diffuse(law.sample(n, generator=generator), 0.0, tau, generator=generator)
-    value = _numerics.evaluate(error, x, tau, "error(x, t)")
-    return Estimate.from_samples(weight * value.square().sum(1))
+    return _energy(error, flow_of(error), n, generator, times)
 
 
 @_numerics.estimator
 def learned_energy(
-    error: VectorField,
-    model: Law,
-    process: OrnsteinUhlenbeck,
+    error: ErrorField,
     n: int,
     *,
     generator: torch.Generator,
@@ -91,44 +81,52 @@ def learned_energy(
     Source: arXiv 2602.16601, definition of the learned energy; the random times are ours.
 
     Args:
-        error: e(x, t), called with x ``[n, d]`` and t ``[n]``.
-        model: law p̂_0 whose flow has the learned score.
-        process: forward process.
+        error: ``Flow(law, process).error(Flow(model, process))``.
         n: number of draws ≥ 2; each costs one evaluation of e.
-        generator: source of randomness, on the device of ``model``.
+        generator: source of randomness, on the device of the model.
         times: density of τ.
 
     Returns:
         Estimate of ε̂² (dimensionless; half of it is KL(P̂‖P*) in nats, for paths that start alike).
 
     Raises:
-        ValueError: n < 2, a generator on another device, or an error of wrong shape or not finite.
+        ValueError: n < 2, a learned score that is no flow, a generator on another device, or an error of
+            wrong shape or not finite.
 
-    >>> from scoredrift.laws import GaussianMixture
-    >>> from scoredrift.scores import ScoreDifference
+    >>> from scoredrift.laws import mixture_of_three
+    >>> from scoredrift.process import OrnsteinUhlenbeck
     >>> from scoredrift.scores import Flow
-    >>> q, ou = GaussianMixture(torch.ones(1), torch.zeros(1, 1), torch.ones(1)), OrnsteinUhlenbeck()
-    >>> model = q.blur(1.0)
-    >>> error = ScoreDifference(Flow(model, ou), Flow(q, ou))
+    >>> q, ou = mixture_of_three(), OrnsteinUhlenbeck()
+    >>> error = Flow(q, ou).error(Flow(q.blur(1.0), ou))
     >>> g = torch.Generator().manual_seed(0)
-    >>> on_learned = learned_energy(error, model, ou, 10_000, generator=g)
-    >>> on_ideal = ideal_energy(error, q, ou, 10_000, generator=g)
+    >>> on_learned = learned_energy(error, 10_000, generator=g)
+    >>> on_ideal = ideal_energy(error, 10_000, generator=g)
     >>> on_learned.value > on_ideal.value  # the blurred law lives further out, where e is larger
     True
     """
-    return ideal_energy(error, model, process, n, generator=generator, times=times)
+    return _energy(error, learned_flow_of(error), n, generator, times)
+
+
+def _energy(
+    error: ErrorField, paths: Flow, n: int, generator: torch.Generator, times: TimeSampler
+) -> Estimate:
+    """∫ E‖e(X_t, t)‖² dt over the flow that the paths belong to."""
+    _checks.count("n", n, least=2)
+    tau, weight = random_times(times, paths.process, n, generator=generator)
+    tau, weight = tau.to(paths.law.dtype), weight.to(paths.law.dtype)
+    x = paths.sample(n, tau, generator=generator)
+    value = _numerics.evaluate(error, x, tau, "error(x, t)")
+    return Estimate.from_samples(weight * value.square().sum(1))
 
 
 @_numerics.estimator
 def held_energy(
-    learned: VectorField,
-    exact: VectorField,
-    law: Law,
-    process: OrnsteinUhlenbeck,
+    error: ErrorField,
     grid: Tensor,
     integrator: StochasticIntegrator,
     n: int,
     *,
+    paths: Flow | None = None,
     generator: torch.Generator,
     times: TimeSampler = log_uniform_times,
 ) -> Estimate:
@@ -144,15 +142,13 @@ def held_energy(
     Source: Girsanov; chapter 1 of the book, theorem "The price of a time step".
 
     Args:
-        learned: score ŝ that the simulation uses; pass ``exact`` here to price the steps alone.
-        exact: score s* of the flow of ``law``; pass ``learned`` here, too, to price the steps of a
-            learned score, without its error but still on the ideal paths of ``law``.
-        law: q, the law of X_0.
-        process: forward process.
+        error: ``flow.error(model)``; ``flow.error(flow)`` prices the steps alone.
         grid: decreasing times from T to t0, shape ``[K + 1]``.
         integrator: a method for the reverse SDE.
         n: number of draws ≥ 2; each costs two score evaluations.
-        generator: source of randomness, on the device of ``law``.
+        paths: flow whose ideal paths are looked at; None for that of the exact score. With another one
+            ``model.error(model)`` prices the steps of a model on the paths of the data.
+        generator: source of randomness, on the device of the law.
         times: density of t.
 
     Returns:
@@ -162,21 +158,21 @@ def held_energy(
         ValueError: n < 2, an integrator without ``held_drift``, a grid that does not decrease or does
             not run from T to t0, a generator on another device, or a score of wrong shape.
 
-    >>> from scoredrift.laws import GaussianMixture
-    >>> from scoredrift.scores import Flow
+    >>> from scoredrift.laws import mixture_of_three
     >>> from scoredrift.paths import EulerMaruyama
-    >>> q = GaussianMixture(torch.ones(1), torch.zeros(1, 1), torch.ones(1))
-    >>> ou = OrnsteinUhlenbeck()
-    >>> s = Flow(q, ou)
-    >>> g = torch.Generator().manual_seed(0)
-    >>> step = EulerMaruyama()
-    >>> coarse = held_energy(s, s, q, ou, ou.uniform_grid(10), step, 4000, generator=g)
-    >>> fine = held_energy(s, s, q, ou, ou.uniform_grid(40), step, 4000, generator=g)
+    >>> from scoredrift.process import OrnsteinUhlenbeck
+    >>> from scoredrift.scores import Flow
+    >>> ou, step = OrnsteinUhlenbeck(), EulerMaruyama()
+    >>> flow, g = Flow(mixture_of_three(), ou), torch.Generator().manual_seed(0)
+    >>> coarse = held_energy(flow.error(flow), ou.geometric_grid(20), step, 4000, generator=g)
+    >>> fine = held_energy(flow.error(flow), ou.geometric_grid(80), step, 4000, generator=g)
     >>> coarse.value > 3 * fine.value
     True
     """
     _checks.count("n", n, least=2)
     stochastic(integrator)
+    flow = flow_of(error) if paths is None else paths
+    law, process = flow.law, flow.process
     spanning(grid, process)
     t, weight = random_times(times, process, n, generator=generator)
     knots = grid.to(dtype=t.dtype, device=t.device).flip(0)
@@ -185,10 +181,10 @@ def held_energy(
     t, weight = t.to(law.dtype), weight.to(law.dtype)
     x = process.diffuse(law.sample(n, generator=generator), 0.0, t, generator=generator)
     x_held = process.diffuse(x, t, held_at, generator=generator)
-    score_held = _numerics.evaluate(learned, x_held, held_at, "learned(x, t)")
+    score_held = _numerics.evaluate(error.learned, x_held, held_at, "learned(x, t)")
     used = integrator.held_drift(x, t, x_held, held_at, score_held)
     _checks.vectors("integrator.held_drift(…)", used, x)
-    ideal = 0.5 * x + _numerics.evaluate(exact, x, t, "exact(x, t)")
+    ideal = 0.5 * x + _numerics.evaluate(error.exact, x, t, "exact(x, t)")
     return Estimate.from_samples(weight * (used - ideal).square().sum(1))
 
 
@@ -221,6 +217,7 @@ class Energy(_Sum):
     Args:
         error: e(x, t), called with x ``[n, d]`` and a float t.
 
+    >>> from scoredrift.process import OrnsteinUhlenbeck
     >>> from scoredrift.scores import ConstantField
     >>> from scoredrift.paths import EulerMaruyama
     >>> from scoredrift.paths import simulate
@@ -271,6 +268,7 @@ class Martingale(_Sum):
     Args:
         error: e(x, t), called with x ``[n, d]`` and a float t.
 
+    >>> from scoredrift.process import OrnsteinUhlenbeck
     >>> from scoredrift.scores import ConstantField
     >>> from scoredrift.paths import EulerMaruyama
     >>> from scoredrift.paths import simulate

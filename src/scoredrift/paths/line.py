@@ -15,11 +15,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from scoredrift import _checks
-from scoredrift.laws import Marginal, on_nodes
+from scoredrift import _checks, _numerics
+from scoredrift.laws import on_nodes
 from scoredrift.paths.integrators import ExponentialIntegrator, StochasticIntegrator, stochastic
 from scoredrift.paths.simulation import evolve_density, spanning
-from scoredrift.scores import ErrorField, Flow
+from scoredrift.scores import ErrorField, flow_of
 
 
 class GeneratedLaw(NamedTuple):
@@ -37,6 +37,7 @@ class GeneratedLaw(NamedTuple):
     energy: float
 
 
+@_numerics.estimator
 def generate_on_nodes(
     error: ErrorField, nodes: Tensor, grid: Tensor, integrator: StochasticIntegrator | None = None
 ) -> GeneratedLaw:
@@ -58,23 +59,19 @@ def generate_on_nodes(
 
     >>> from scoredrift.laws import mixture_of_three
     >>> from scoredrift.process import OrnsteinUhlenbeck
-    >>> from scoredrift.scores import ConstantField, InjectedField
+    >>> from scoredrift.scores import ConstantField, Flow
     >>> q, ou = Flow(mixture_of_three(), OrnsteinUhlenbeck()), OrnsteinUhlenbeck()
     >>> nodes = torch.linspace(-9, 9, 801, dtype=torch.float64)
-    >>> push = InjectedField(ConstantField(0.1 * torch.ones(1).double()), q)
+    >>> push = q.inject(ConstantField(0.1 * torch.ones(1).double()))
     >>> round(generate_on_nodes(push, nodes, ou.geometric_grid(100)).energy, 4)  # c² (T − t0)
     0.0398
     """
-    exact = error.exact
-    if not isinstance(exact, Flow):
-        _checks.refuse(
-            "error.exact", type(exact).__name__, "the law starts from q_T: pass the score of a Flow"
-        )
-    if exact.law.dim != 1:
-        _checks.refuse("error.exact.law.dim", exact.law.dim, "quadrature is for the line; simulate instead")
+    exact = flow_of(error)
+    if exact.dim != 1:
+        _checks.refuse("error.exact.dim", exact.dim, "quadrature is for the line; simulate instead")
     method = stochastic(ExponentialIntegrator() if integrator is None else integrator)
     spacing, times = _checks.spacing("nodes", nodes), spanning(grid, exact.process)
-    density, energy = on_nodes(Marginal(exact.law, times[0]), nodes), 0.0
+    density, energy = on_nodes(exact.law.diffuse(times[0]), nodes), 0.0
     for t, t_next in pairwise(times):
         size = error(nodes[:, None], t).square().sum(1)
         energy += (t - t_next) * float(density @ size) * spacing

@@ -15,12 +15,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from scoredrift import _checks
+from scoredrift import _numerics
 from scoredrift.estimates import Estimate
 from scoredrift.paths.girsanov import LogRatio
 from scoredrift.paths.integrators import EulerMaruyama, StochasticIntegrator
 from scoredrift.paths.simulation import exact_paths, simulate, spanning
-from scoredrift.scores import ErrorField, Flow
+from scoredrift.scores import ErrorField, flow_of, learned_flow_of
 
 
 class PathRatios(NamedTuple):
@@ -56,6 +56,7 @@ class PathRatios(NamedTuple):
         )
 
 
+@_numerics.estimator
 def exact_ratios(error: ErrorField, n: int, grid: Tensor, *, generator: torch.Generator) -> PathRatios:
     """Z and ⟨M⟩ along exact ideal paths, where the learned score is that of a flow, too.
 
@@ -76,30 +77,28 @@ def exact_ratios(error: ErrorField, n: int, grid: Tensor, *, generator: torch.Ge
 
     >>> from scoredrift.laws import mixture_of_three
     >>> from scoredrift.process import OrnsteinUhlenbeck
-    >>> from scoredrift.scores import ScoreDifference
+    >>> from scoredrift.scores import Flow
     >>> q, ou = mixture_of_three(), OrnsteinUhlenbeck()
     >>> g = torch.Generator().manual_seed(0)
-    >>> error = ScoreDifference(Flow(q.blur(0.2), ou), Flow(q, ou))
+    >>> error = Flow(q, ou).error(Flow(q.blur(0.2), ou))
     >>> found = exact_ratios(error, 2000, ou.geometric_grid(40), generator=g)
     >>> abs(float(found.log_ratio.exp().mean()) - 1) < 0.1  # a ratio of probabilities has mean one
     True
     """
-    model, ideal = error.learned, error.exact
-    if not (isinstance(model, Flow) and isinstance(ideal, Flow) and model.process == ideal.process):
-        remedy = "both scores must be flows of one process; for any other error use simulated_ratios"
-        _checks.refuse("error", f"{type(model).__name__} against {type(ideal).__name__}", remedy)
+    ideal, model = flow_of(error), learned_flow_of(error)
     times = spanning(grid, ideal.process)
-    states = exact_paths(ideal.law, ideal.process, grid, n, generator=generator)
+    states = exact_paths(ideal, grid, n, generator=generator)
     sizes = torch.stack([error(x, t).square().sum(1) for x, t in zip(states, times, strict=True)])
     bracket = torch.trapezoid(sizes, -grid.to(sizes), dim=0)
-    ends = [model.law.at(x, t).log_density - ideal.law.at(x, t).log_density for x, t in _ends(states, times)]
-    return PathRatios(ends[1] - ends[0], bracket)
+    first, last = (model.log_density(x, t) - ideal.log_density(x, t) for x, t in _ends(states, times))
+    return PathRatios(last - first, bracket)
 
 
 def _ends(states: Tensor, times: list[float]) -> tuple[tuple[Tensor, float], tuple[Tensor, float]]:
     return (states[0], times[0]), (states[-1], times[-1])
 
 
+@_numerics.estimator
 def simulated_ratios(
     error: ErrorField,
     n: int,
@@ -127,23 +126,17 @@ def simulated_ratios(
 
     >>> from scoredrift.laws import mixture_of_three
     >>> from scoredrift.process import OrnsteinUhlenbeck
-    >>> from scoredrift.scores import ConstantField, InjectedField
+    >>> from scoredrift.scores import ConstantField, Flow
     >>> q, ou = mixture_of_three(), OrnsteinUhlenbeck()
     >>> g = torch.Generator().manual_seed(0)
-    >>> push = InjectedField(ConstantField(0.3 * torch.ones(1).double()), Flow(q, ou))
+    >>> push = Flow(q, ou).inject(ConstantField(0.3 * torch.ones(1).double()))
     >>> found = simulated_ratios(push, 2000, ou.geometric_grid(40), generator=g)
     >>> abs(float(found.log_ratio.exp().mean()) - 1) < 0.1
     True
     """
-    ideal = error.exact
-    if not isinstance(ideal, Flow):
-        _checks.refuse(
-            "error.exact", type(ideal).__name__, "the paths start from q_T: pass the score of a Flow"
-        )
-    process = ideal.process
-    spanning(grid, process)
-    x = ideal.law.sample(n, generator=generator)
-    start = process.diffuse(x, 0.0, process.t_max, generator=generator)
+    ideal = flow_of(error)
+    spanning(grid, ideal.process)
+    start = ideal.sample(n, ideal.process.t_max, generator=generator)
     record, method = LogRatio(error), EulerMaruyama() if integrator is None else integrator
     simulate(ideal, start, grid, method, generator=generator, functionals=[record])
     return PathRatios(record.values, record.energies)

@@ -19,9 +19,9 @@ from torch import Tensor
 from tqdm import tqdm
 
 from scoredrift import _checks, _numerics
-from scoredrift.laws import Law
 from scoredrift.paths.integrators import Integrator, VectorField
 from scoredrift.process import OrnsteinUhlenbeck
+from scoredrift.scores import Flow
 
 
 class Step(NamedTuple):
@@ -233,9 +233,7 @@ def spanning(grid: Tensor, process: OrnsteinUhlenbeck) -> list[float]:
 
 
 @_numerics.estimator
-def exact_paths(
-    law: Law, process: OrnsteinUhlenbeck, grid: Tensor, n: int, *, generator: torch.Generator
-) -> Tensor:
+def exact_paths(flow: Flow, grid: Tensor, n: int, *, generator: torch.Generator) -> Tensor:
     """Draw exact paths of the ideal reverse process P* on a grid, without a solver.
 
     One draw X_0 ~ q and one Gaussian draw for each time: X_{t'} given X_t is
@@ -243,11 +241,10 @@ def exact_paths(
     Source: time reversal of diffusions, Anderson 1982.
 
     Args:
-        law: q, the law at time 0.
-        process: forward process.
+        flow: the law at time 0 with its process.
         grid: decreasing times in [0, T], shape ``[K + 1]``, as for ``simulate``.
         n: number of paths.
-        generator: source of randomness, on the device of ``law``.
+        generator: source of randomness, on the device of the law.
 
     Returns:
         States ``[K + 1, n, d]`` in the order of the grid (noise first, data last).
@@ -256,15 +253,15 @@ def exact_paths(
         ValueError: a grid that does not decrease or leaves [0, T], n < 1, or a generator on another
             device.
 
-    >>> from scoredrift.laws import GaussianMixture
-    >>> q = GaussianMixture(torch.ones(1), torch.zeros(1, 2), torch.ones(1))
-    >>> ou = OrnsteinUhlenbeck()
-    >>> exact_paths(q, ou, ou.uniform_grid(4), 3, generator=torch.Generator().manual_seed(0)).shape
-    torch.Size([5, 3, 2])
+    >>> from scoredrift.laws import mixture_of_five
+    >>> flow = Flow(mixture_of_five(), OrnsteinUhlenbeck())
+    >>> g = torch.Generator().manual_seed(0)
+    >>> exact_paths(flow, flow.process.uniform_grid(4), 3, generator=g).shape
+    torch.Size([5, 3, 10])
     """
-    times = decreasing(grid)[::-1]
+    times, process = decreasing(grid)[::-1], flow.process
     _checks.number("grid[0]", times[-1], low=0.0, high=process.t_max * (1 + 1e-6))
-    x = law.sample(n, generator=generator)
+    x = flow.law.sample(n, generator=generator)
     states = []
     for before, now in pairwise([0.0, *times]):
         x = process.diffuse(x, before, now, generator=generator)
