@@ -215,20 +215,20 @@ class GaussianMixture(Law):
         exactly = "donot_use_mm_for_euclid_dist"  # the expanded square loses digits
         squared = (a * torch.cdist(x / a, self.means, compute_mode=exactly)) ** 2
         log_norms = 0.5 * self.dim * torch.log(2 * math.pi * var)
-        logits = self.weights.log() - 0.5 * squared / var - log_norms
-        share = torch.softmax(logits, dim=1)
+        scaled = squared / var
+        logits = self.weights.log() - 0.5 * scaled - log_norms
+        log_density = torch.logsumexp(logits, dim=1)
+        share = torch.exp(logits - log_density[:, None])
+        share = share / share.sum(1, keepdim=True)  # torch.softmax is slow for few components
         precision = share / var  # r_k / w_k²
         total = precision.sum(1)
         score = a * (precision @ self.means) - total[:, None] * x
-        along, size = (
-            (precision * (squared / var)).sum(1),
-            score.square().sum(1),
-        )  # Σ r_k ‖u_k‖², ‖Σ r_k u_k‖²
-        found = Evaluation(torch.logsumexp(logits, dim=1), score, along - self.dim * total - size)
+        along, size = (precision * scaled).sum(1), score.square().sum(1)  # Σ r_k ‖u_k‖² and ‖Σ r_k u_k‖²
+        found = Evaluation(log_density, score, along - self.dim * total - size)
 
         eps = torch.finfo(x.dtype).eps
         allowed, own = 3 * eps**0.5, self.dim * total
-        of_logits, scatter = eps * (share * squared / var).sum(1), (along - size).abs() + eps * size
+        of_logits, scatter = eps * along / total, (along - size).abs() + eps * size
         of_score = of_logits.square() * scatter + (eps * total).square() * x.square().sum(1)
         sure = of_logits * scatter + eps * size <= allowed * own
         return found, ~(sure & (of_score <= allowed**2 * (size + own)))
