@@ -31,7 +31,7 @@ from torch import Tensor
 
 from scoredrift import _checks
 from scoredrift import process as ou
-from scoredrift.laws import Evaluation, Law, elapsed, in_own_precision, representable, summary
+from scoredrift.laws import Evaluation, Law, elapsed, summary
 
 # Entries of the array, points × components × dimensions, that the route without cancellation holds at once.
 _ENTRIES = 2**19
@@ -133,7 +133,7 @@ class GaussianMixture(Law):
         parts = [v.to(device=device, dtype=dtype) for v in (self.weights, self.means, self.variances)]
         return GaussianMixture(parts[0] / parts[0].sum(), *parts[1:])
 
-    @in_own_precision
+    @_checks.in_own_precision
     def mean(self) -> Tensor:
         """Mean E X = Σ π_k m_k, shape ``[d]``.
 
@@ -142,7 +142,7 @@ class GaussianMixture(Law):
         """
         return self.weights @ self.means
 
-    @in_own_precision
+    @_checks.in_own_precision
     def covariance(self) -> Tensor:
         """Covariance Σ π_k (m_k m_kᵀ + w_k² I) − E X E Xᵀ, shape ``[d, d]``.
 
@@ -177,7 +177,7 @@ class GaussianMixture(Law):
         noise = torch.randn(n, self.dim, generator=generator, dtype=self.dtype, device=self.device)
         return self.means[k] + self.variances[k].sqrt()[:, None] * noise
 
-    @in_own_precision
+    @_checks.in_own_precision
     def at(self, x: Tensor, t: float | Tensor = 0.0) -> Evaluation:
         """Log-density, score and its divergence at the points, for the law of X_t when X_0 ~ q.
 
@@ -198,14 +198,16 @@ class GaussianMixture(Law):
         _checks.points("x", x, self.dim, like=self.weights)
         when = elapsed(t, x)
         if _checks.followed(x, when, self.weights, self.means, self.variances):
-            return representable(self._without_cancellation(x, when))
-        found, doubtful = self._by_products(x, when)
-        again = doubtful.nonzero()[:, 0]
-        if len(again):
-            exact = self._without_cancellation(x[again], when if len(when) == 1 else when[again])
-            for part, right in zip(found, exact, strict=True):
-                part[again] = right
-        return representable(found)
+            found = self._without_cancellation(x, when)
+        else:
+            found, doubtful = self._by_products(x, when)
+            again = doubtful.nonzero()[:, 0]
+            if len(again):
+                exact = self._without_cancellation(x[again], when.expand(len(x), 1)[again])
+                for part, right in zip(found, exact, strict=True):
+                    part[again] = right
+        _checks.representable(found.log_density, found.score_divergence)
+        return found
 
     def _by_products(self, x: Tensor, when: Tensor) -> tuple[Evaluation, Tensor]:
         # With matrix products, in memory for points × components. Also where rounding may show.
@@ -245,10 +247,8 @@ class GaussianMixture(Law):
         a = ou.scale(when)
         var = a**2 * self.variances + ou.variance(when)
         present = self.weights > 0
-        factor, log_weights = (
-            torch.where(present, 1, self.weights),
-            torch.where(present, self.weights, 1).log(),
-        )
+        factor = torch.where(present, 1, self.weights)
+        log_weights = torch.where(present, self.weights, 1).log()
         gap = a[:, :, None] * self.means - x[:, None]
         logits = log_weights - 0.5 * gap.square().sum(2) / var - 0.5 * self.dim * var.log()
         top = torch.where(present, logits, -math.inf).argmax(1)
