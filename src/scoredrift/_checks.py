@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import operator
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from numbers import Real
-from typing import Any, NoReturn
+from typing import Any, NoReturn, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor
@@ -20,6 +21,9 @@ _TIME_SLACK = 1e-6
 
 # For fewer rows that differ, it may be chance that each occurs an even number of times.
 _TOO_MANY_TIES = 20
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 def refuse(name: str, value: Any, remedy: str) -> NoReturn:
@@ -100,6 +104,25 @@ def followed(*values: Tensor) -> bool:
         unpack_dual(value).tangent is not None or torch._C._functorch.is_functorch_wrapped_tensor(value)
         for value in values
     )
+
+
+def in_own_precision(method: Callable[P, R]) -> Callable[P, R]:
+    """Decorator: autocast does not reach the function, whose results have the precision of its inputs."""
+
+    @functools.wraps(method)
+    def exact(*args: P.args, **kwargs: P.kwargs) -> R:
+        with torch.autocast("cpu", enabled=False), torch.autocast("cuda", enabled=False):
+            return method(*args, **kwargs)
+
+    return exact
+
+
+def representable(density: Tensor, divergence: Tensor) -> None:
+    """Refuse points so far, or laws so narrow, that log-densities or scores leave the range of numbers."""
+    if not (finite(density) and finite(divergence)):
+        wrong = int((~(density.isfinite() & divergence.isfinite())).sum())
+        told = f"out of the range of {density.dtype} at {wrong} of {len(density)} points"
+        refuse("log-density", told, "take points nearer to the law, or float64 (law.to, x.double())")
 
 
 def sum_to_one(name: str, weights: Tensor) -> None:

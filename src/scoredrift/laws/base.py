@@ -14,21 +14,17 @@ and since the flow is linear in the law, the same holds at every time t.
 
 from __future__ import annotations
 
-import functools
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple, ParamSpec, Protocol, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
 from scoredrift import _checks
 from scoredrift import process as ou
-
-P = ParamSpec("P")
-R = TypeVar("R")
 
 
 class Evaluation(NamedTuple):
@@ -191,45 +187,6 @@ def summary(law: Law, *first: str) -> str:
     return f"{type(law).__name__}({', '.join(words)})"
 
 
-def in_own_precision(method: Callable[P, R]) -> Callable[P, R]:
-    """Decorator: autocast does not reach the method, whose results have the precision of its inputs.
-
-    >>> from scoredrift.laws import Gaussian
-    >>> law, x = Gaussian(torch.zeros(2), 3 * torch.eye(2)), torch.ones(1, 2)
-    >>> with torch.autocast("cpu", dtype=torch.bfloat16):
-    ...     inside = law.score(x)
-    >>> torch.equal(inside, law.score(x))
-    True
-    """
-
-    @functools.wraps(method)
-    def exact(*args: P.args, **kwargs: P.kwargs) -> R:
-        with torch.autocast("cpu", enabled=False), torch.autocast("cuda", enabled=False):
-            return method(*args, **kwargs)
-
-    return exact
-
-
-def representable(found: Evaluation) -> Evaluation:
-    """The evaluation, if none of its numbers has left the range of its precision.
-
-    Raises:
-        ValueError: points too far, or laws too narrow, for the precision.
-
-    >>> from scoredrift.laws import Gaussian
-    >>> Gaussian(torch.zeros(1), torch.eye(1)).log_density(torch.tensor([[1e20]]))
-    Traceback (most recent call last):
-    ...
-    ValueError: log-density = out of the range of torch.float32 at 1 of 1 points: ...
-    """
-    density, _, divergence = found
-    if not (_checks.finite(density) and _checks.finite(divergence)):
-        wrong = int((~(density.isfinite() & divergence.isfinite())).sum())
-        told = f"out of the range of {density.dtype} at {wrong} of {len(density)} points"
-        _checks.refuse("log-density", told, "take points nearer to the law, or float64 (law.to, x.double())")
-    return found
-
-
 def elapsed(t: float | Tensor, x: Tensor) -> Tensor:
     """Time of the flow beside the points, as a column: ``[1, 1]`` or ``[n, 1]``, in their dtype.
 
@@ -336,7 +293,7 @@ class Blend(Law):
                 points[mine] = law.sample(int(mine.sum()), generator=generator)
         return points
 
-    @in_own_precision
+    @_checks.in_own_precision
     def at(self, x: Tensor, t: float | Tensor = 0.0) -> Evaluation:
         """Log-density, score and its divergence of the flow at time t, formulas above.
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from scoredrift import _checks
 from scoredrift import process as ou
-from scoredrift.laws.base import Evaluation, Law, elapsed, in_own_precision, representable
+from scoredrift.laws.base import Evaluation, Law, elapsed
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -54,7 +54,7 @@ class Gaussian(Law):
             _checks.refuse("covariance", "not positive definite", remedy)
 
     @classmethod
-    @in_own_precision
+    @_checks.in_own_precision
     def fit(cls, data: Tensor) -> Gaussian:
         """Maximum-likelihood fit: μ = mean of the points, Σ = (1/n) Σ_i (x_i − μ)(x_i − μ)ᵀ.
 
@@ -92,7 +92,7 @@ class Gaussian(Law):
         """Where the parameters live."""
         return self.mean.device
 
-    @in_own_precision
+    @_checks.in_own_precision
     def sample(self, n: int, *, generator: torch.Generator) -> Tensor:
         """Draw n points μ + L ξ with Σ = L Lᵀ.
 
@@ -115,7 +115,7 @@ class Gaussian(Law):
         noise = torch.randn(n, self.dim, generator=generator, dtype=self.dtype, device=self.device)
         return self.mean + noise @ torch.linalg.cholesky(self.covariance).T
 
-    @in_own_precision
+    @_checks.in_own_precision
     def at(self, x: Tensor, t: float | Tensor = 0.0) -> Evaluation:
         """Log-density, score and its divergence of the law of X_t when X_0 follows this law.
 
@@ -139,13 +139,10 @@ class Gaussian(Law):
         var = a**2 * values + ou.variance(when)  # along the principal axes
         along = (x - a * self.mean) @ axes
         log_norm = 0.5 * (torch.log(2 * math.pi * var)).sum(1)
-        return representable(
-            Evaluation(
-                -0.5 * (along**2 / var).sum(1) - log_norm,
-                -(along / var) @ axes.T,
-                -(1 / var).sum(1).expand(len(x)),
-            )
-        )
+        log_density = -0.5 * (along**2 / var).sum(1) - log_norm
+        divergence = -(1 / var).sum(1).expand(len(x))
+        _checks.representable(log_density, divergence)
+        return Evaluation(log_density, -(along / var) @ axes.T, divergence)
 
     def diffuse(self, t: float) -> Gaussian:
         """Law of X_t when X_0 follows this law: μ → a μ, Σ → a² Σ + v I.

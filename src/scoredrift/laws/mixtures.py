@@ -31,7 +31,7 @@ from torch import Tensor
 
 from scoredrift import _checks
 from scoredrift import process as ou
-from scoredrift.laws.base import Evaluation, Law, elapsed, in_own_precision, representable, summary
+from scoredrift.laws.base import Evaluation, Law, elapsed, summary
 
 # Entries of the array, points × components × dimensions, that the route without cancellation holds at once.
 _ENTRIES = 2**19
@@ -133,7 +133,7 @@ class GaussianMixture(Law):
         parts = [v.to(device=device, dtype=dtype) for v in (self.weights, self.means, self.variances)]
         return GaussianMixture(parts[0] / parts[0].sum(), *parts[1:])
 
-    @in_own_precision
+    @_checks.in_own_precision
     def mean(self) -> Tensor:
         """Mean E X = Σ π_k m_k, shape ``[d]``.
 
@@ -142,7 +142,7 @@ class GaussianMixture(Law):
         """
         return self.weights @ self.means
 
-    @in_own_precision
+    @_checks.in_own_precision
     def covariance(self) -> Tensor:
         """Covariance Σ π_k (m_k m_kᵀ + w_k² I) − E X E Xᵀ, shape ``[d, d]``.
 
@@ -177,7 +177,7 @@ class GaussianMixture(Law):
         noise = torch.randn(n, self.dim, generator=generator, dtype=self.dtype, device=self.device)
         return self.means[k] + self.variances[k].sqrt()[:, None] * noise
 
-    @in_own_precision
+    @_checks.in_own_precision
     def at(self, x: Tensor, t: float | Tensor = 0.0) -> Evaluation:
         """Log-density, score and its divergence at the points, for the law of X_t when X_0 ~ q.
 
@@ -198,14 +198,16 @@ class GaussianMixture(Law):
         _checks.points("x", x, self.dim, like=self.weights)
         when = elapsed(t, x)
         if _checks.followed(x, when, self.weights, self.means, self.variances):
-            return representable(self._without_cancellation(x, when))
-        found, doubtful = self._by_products(x, when)
-        again = doubtful.nonzero()[:, 0]
-        if len(again):
-            exact = self._without_cancellation(x[again], when if len(when) == 1 else when[again])
-            for part, right in zip(found, exact, strict=True):
-                part[again] = right
-        return representable(found)
+            found = self._without_cancellation(x, when)
+        else:
+            found, doubtful = self._by_products(x, when)
+            again = doubtful.nonzero()[:, 0]
+            if len(again):
+                exact = self._without_cancellation(x[again], when.expand(len(x), 1)[again])
+                for part, right in zip(found, exact, strict=True):
+                    part[again] = right
+        _checks.representable(found.log_density, found.score_divergence)
+        return found
 
     def _by_products(self, x: Tensor, when: Tensor) -> tuple[Evaluation, Tensor]:
         # With matrix products, in memory for points × components. Also where rounding may show.
@@ -215,20 +217,20 @@ class GaussianMixture(Law):
         exactly = "donot_use_mm_for_euclid_dist"  # the expanded square loses digits
         squared = (a * torch.cdist(x / a, self.means, compute_mode=exactly)) ** 2
         log_norms = 0.5 * self.dim * torch.log(2 * math.pi * var)
-        logits = self.weights.log() - 0.5 * squared / var - log_norms
-        share = torch.softmax(logits, dim=1)
+        scaled = squared / var
+        logits = self.weights.log() - 0.5 * scaled - log_norms
+        log_density = torch.logsumexp(logits, dim=1)
+        share = torch.exp(logits - log_density[:, None])
+        share = share / share.sum(1, keepdim=True)  # torch.softmax is slow for few components
         precision = share / var  # r_k / w_k²
         total = precision.sum(1)
         score = a * (precision @ self.means) - total[:, None] * x
-        along, size = (
-            (precision * (squared / var)).sum(1),
-            score.square().sum(1),
-        )  # Σ r_k ‖u_k‖², ‖Σ r_k u_k‖²
-        found = Evaluation(torch.logsumexp(logits, dim=1), score, along - self.dim * total - size)
+        along, size = (precision * scaled).sum(1), score.square().sum(1)  # Σ r_k ‖u_k‖² and ‖Σ r_k u_k‖²
+        found = Evaluation(log_density, score, along - self.dim * total - size)
 
         eps = torch.finfo(x.dtype).eps
         allowed, own = 3 * eps**0.5, self.dim * total
-        of_logits, scatter = eps * (share * squared / var).sum(1), (along - size).abs() + eps * size
+        of_logits, scatter = eps * along / total, (along - size).abs() + eps * size
         of_score = of_logits.square() * scatter + (eps * total).square() * x.square().sum(1)
         sure = of_logits * scatter + eps * size <= allowed * own
         return found, ~(sure & (of_score <= allowed**2 * (size + own)))
@@ -245,10 +247,8 @@ class GaussianMixture(Law):
         a = ou.scale(when)
         var = a**2 * self.variances + ou.variance(when)
         present = self.weights > 0
-        factor, log_weights = (
-            torch.where(present, 1, self.weights),
-            torch.where(present, self.weights, 1).log(),
-        )
+        factor = torch.where(present, 1, self.weights)
+        log_weights = torch.where(present, self.weights, 1).log()
         gap = a[:, :, None] * self.means - x[:, None]
         logits = log_weights - 0.5 * gap.square().sum(2) / var - 0.5 * self.dim * var.log()
         top = torch.where(present, logits, -math.inf).argmax(1)
