@@ -235,7 +235,8 @@ def contributions(products: Tensor, *, alpha: float) -> Contributions:
     keep, last = 1 - alpha, len(products) - 1
     discounts = keep ** torch.arange(last - 1, -1, -1, dtype=products.dtype, device=products.device)
     return Contributions(
-        exact=discounts * _minus_mixture(products[1:, -1], torch.zeros_like(forcing), products[:-1, -1], alpha),
+        exact=discounts
+        * _minus_mixture(products[1:, -1], torch.zeros_like(forcing), products[:-1, -1], alpha),
         energy=discounts**2 * forcing,
         amplitude=discounts * forcing.sqrt(),
         start=keep**last * float(products[0, -1]),

@@ -217,7 +217,9 @@ def _integral(name: str, terms: Tensor, cell: float, divergence: str) -> float:
     border[(slice(1, -1),) * terms.ndim] = 0.0
     if bool(border.max() > _BORDER * largest):
         share = f"{float(border.max() / largest):.2g} of the largest at the border"
-        _checks.refuse(name, share, f"let the nodes reach farther into the tails, or {divergence} is infinite")
+        _checks.refuse(
+            name, share, f"let the nodes reach farther into the tails, or {divergence} is infinite"
+        )
     return float(terms.sum()) * cell
 
 
