@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from helpers import gaussian, line, normal_density, repeatable, seeded, within
 from scoredrift import Estimate, ledger
 from scoredrift.accumulation import Step, contributions, decompose, gram, steps
+from scoredrift.assumptions import Audit
 from scoredrift.bounded import midpoint_chi2
 from scoredrift.discounts import discounted, half_life, steady_state
 from scoredrift.divergences import chi2, chi2_on_nodes, kl, kl_on_nodes
@@ -47,7 +48,7 @@ def normal(n, seed=0):
         (Estimate(1e308, 1e307), "(1.00 ± 0.10)e+308"),
         (Estimate(0, 0.02), "0.000 ± 0.020"),
         (Estimate(1, 1), "1.0 ± 1.0"),
-        (Estimate(INF, INF, INF), "inf (not trusted: a draw exceeds the range of numbers)"),
+        (Estimate(INF, INF, tail=INF), "inf (not trusted: a draw exceeds the range of numbers)"),
         (Estimate(1, 1, INF), "1.0 ± 1.0 (not trusted: the mean rests on fewer than 5 draws)"),
     ],
 )
@@ -456,3 +457,10 @@ def test_a_law_of_several_widths_needs_few_draws_too():
     p = GaussianMixture(double([1 - 1e-9, 1e-9]), double([[0.0], [9.0]]), double([1.0, 1.0]))
     for seed in range(20):
         assert math.isfinite(kl(p, gaussian([0.0], 1.0), 3, generator=seeded(seed)).value)
+
+
+def test_an_audit_needs_moments_whose_tails_were_examined():
+    sure, blind = Estimate(1.0, 0.01, tail=0.2), Estimate(1.0, 0.01)
+    with pytest.raises(ValueError, match=r"^mean = 1.000 ± 0.010: examine the tail"):
+        Audit(None, blind, sure, Estimate(0.3), sure, bracket_tail=0.1)
+    assert Audit(None, sure, None, Estimate(0.3), sure, bracket_tail=0.1).delta == 4.0

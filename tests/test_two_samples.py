@@ -200,7 +200,11 @@ REFUSED = [
     ("y.shape = [5, 2]", "at least 6", lambda: knn_kl(X, Y[:5])),
     ("x.shape = [200, 0]", "one or more dimensions", lambda: knn_kl(X[:, :0], Y[:, :0])),
     ("x = 5 or more points equal", "duplicates", lambda: knn_kl(torch.cat([MANY, MANY[:1].repeat(5, 1)]), Y)),
-    ("y = 1 or more points equal", "duplicates", lambda: knn_kl(MANY, torch.cat([Y, MANY[:3]]), neighbours=1)),
+    (
+        "y = 1 or more points equal",
+        "duplicates",
+        lambda: knn_kl(MANY, torch.cat([Y, MANY[:3]]), neighbours=1),
+    ),
     ("y = points equal to 3 of the 200", "duplicates", lambda: knn_kl(X, torch.cat([Y, X[:3]]))),
     ("x = points equal to 6 of the 203", "duplicates", lambda: knn_kl(torch.cat([X, X[:3]]), Y)),
     ("x = all of 100 different rows, 2 or", "once", lambda: knn_kl(X[:100].repeat(2, 1), Y)),
