@@ -11,6 +11,9 @@ A difference counts when it exceeds five standard errors (plus a stated toleranc
 
     value ≤ bound   holds where value − bound ≤ 0, fails where it exceeds 5 s.e., else undecided;
     value = bound   holds where |value − bound| ≤ 5 s.e. + tolerance, else fails.
+
+The standard error of an estimate whose tail is not trusted decides nothing: such a comparison stays
+undecided, and its statement says why.
 """
 
 from __future__ import annotations
@@ -29,6 +32,7 @@ from scoredrift.estimates import Estimate, as_estimate
 
 RECORD = "scoredrift-check"  # key of the output metadata
 SIGMAS = 5.0
+_NOT_TRUSTED = " (not trusted: heavy tail)"  # without k̂, which depends on the machine
 NOT_EXAMINED, UNKNOWN = "not yet examined", "unknown"
 
 
@@ -64,7 +68,7 @@ class Check:
 
     Args:
         claim: id in the ledger.
-        statement: what was compared, in words or symbols.
+        statement: what was compared, in words or symbols; marked where an estimate is not trusted.
         relation: "≤", "≥", "=", or "" for a measurement.
         verdict: "holds", "fails", "undecided" or "measured".
         value, stderr: left side and its standard error.
@@ -189,7 +193,7 @@ def equal(
         tolerance: known size ≥ 0 of what the statement neglects, e.g. a discretisation error.
 
     Returns:
-        Check whose verdict is holds or fails.
+        Check whose verdict is holds or fails, or undecided where an estimate is not trusted.
 
     >>> equal("C7", "χ²(q‖p) = (1−α)² D", 0.25, 0.25, seed=None, scale="exact").verdict
     'holds'
@@ -230,6 +234,9 @@ def _check(
     for name, side in (("value", left), ("bound", right)):
         if side is not None and not (math.isfinite(side.value) and math.isfinite(side.stderr)):
             _checks.refuse(name, side.value, "a check compares finite numbers with finite errors")
+    if not (left.trusted and (right is None or right.trusted)):
+        statement += _NOT_TRUSTED
+        verdict = verdict if right is None else "undecided"
     return Check(
         claim, statement, relation, verdict, left.value, left.stderr,
         None if right is None else right.value, None if right is None else right.stderr,

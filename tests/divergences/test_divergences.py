@@ -75,7 +75,7 @@ def test_kl_on_nodes_allows_points_that_the_first_law_never_visits():
         torch.tensor([0.0, 0.25, 0.5, 0.25, 0.0]).double(),
     )
     assert kl_on_nodes(p, q, x) == pytest.approx(math.log(2))
-    with pytest.raises(ValueError, match="∞ at 2 nodes: q has underflowed there: .* KL is infinite"):
+    with pytest.raises(ValueError, match=r"∞ at 2 nodes: q has underflowed there: .* KL is infinite"):
         kl_on_nodes(q, p, x)
 
 

@@ -44,7 +44,8 @@ def mixture_gram(data: GaussianMixture, models: Sequence[GaussianMixture]) -> Te
 
     Returns:
         Matrix ``[N + 1, N + 1]``, float64; ∞ where an overlap of components is (``chi2_finite``
-        says which decide). The overlaps are right to about eight digits, often to twelve.
+        says which decide). The overlaps are right to about eight digits, often to twelve; so a divergence
+        far below 1e-8 is lost in what is left.
 
     Raises:
         ValueError: no models, mixtures that do not fit each other or are not float64, means that span more

@@ -222,7 +222,7 @@ def _spread_in_all_directions(own: Floats, other: Floats, distance: float) -> No
     flat = dim - int((spreads > _THINNEST * distance / math.sqrt(dim)).sum())
     if flat:
         wrong = f"hardly any spread in {flat} of {dim} directions, against neighbours at {distance:.2g}"
-        remedy = "leave out what is constant or follows from the rest, or rescale to the same spread"
+        remedy = "leave out what is constant or follows from the rest, rescale to the same spread, or pass more points"
         _checks.refuse("x, y", wrong, remedy)
 
 

@@ -73,8 +73,9 @@ def step_from_samples(data: Tensor, model: Tensor, next_model: Tensor, *, alpha:
 
     Returns:
         SampledStep; standard errors, and what is taken off, by the jackknife over 50 blocks of each sample,
-        which are formed at random, always alike for as many rows. They are first-order: what is left of the bias is of the order (m/n)², and a cosine close to ±1
-        scatters somewhat more than its standard error says.
+        which are formed at random, always alike for as many rows. They are first-order: what is left of the
+        bias is of the order (m/n)², and a cosine close to ±1 scatters somewhat more than its standard error
+        says.
 
     Raises:
         ValueError: α outside (0, 1], samples that do not fit each other or are not finite, too few points,

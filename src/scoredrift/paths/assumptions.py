@@ -66,6 +66,9 @@ class Audit:
         bracket_ratio: E⟨M⟩²/ε*⁴, the constant K that the proofs need of A4 (γ = 0); at least one.
         bracket_tail: shape k̂ of the tail of ⟨M⟩.
 
+    Raises:
+        ValueError: a moment, other than the energy, whose tail was not examined.
+
     >>> from scoredrift.estimates import Estimate
     >>> sure = Estimate(1.0, 0.01, tail=0.2)
     >>> found = Audit(sure, sure, sure, Estimate(0.3), sure, bracket_tail=0.1)
@@ -82,10 +85,18 @@ class Audit:
     bracket_ratio: Estimate
     bracket_tail: float
 
+    def __post_init__(self) -> None:
+        for name in ("learned", "mean", "novikov", "bracket_ratio"):
+            moment = getattr(self, name)
+            if moment is not None and moment.tail is None:
+                _checks.refuse(
+                    name, moment, "examine the tail: Estimate.from_samples(draws, check_tail=True)"
+                )
+
     @property
     def delta(self) -> float:
         """Largest δ for which E e^{(1+δ)Z} seems to exist, 1/k̂ − 1; ∞ for k̂ ≤ 0."""
-        return 1 / self.mean.tail - 1 if self.mean.tail > 0 else math.inf
+        return 1 / _tail(self.mean) - 1 if _tail(self.mean) > 0 else math.inf
 
     @property
     def gamma(self) -> float:
@@ -108,19 +119,19 @@ class Audit:
     def _first(self) -> tuple[Finding, ...]:
         if self.learned is None:
             return ()
-        holds = True if self.learned.tail < 1 - _MARGIN else None
+        holds = True if _tail(self.learned) < 1 - _MARGIN else None
         return (Finding("A1", holds, f"ε̂² = {self.learned}"),)
 
     def _second(self) -> Finding:
         mean = f"E exp(Z) = {self.mean}"
         if self.mean.trusted and not abs(self.mean.sigmas_from(1)) < 5:
             return Finding("A2", False, f"{mean}, not one")
-        if self.novikov is not None and self.novikov.tail < 1 - _MARGIN:
+        if self.novikov is not None and _tail(self.novikov) < 1 - _MARGIN:
             return Finding("A2", True, f"{mean}; Novikov's moment is {self.novikov}")
         return Finding("A2", True if self.mean.trusted else None, mean)
 
     def _third(self) -> Finding:
-        k = self.mean.tail
+        k = _tail(self.mean)
         order = f"{1 / k:.2g}" if k > 0 else "∞"
         reason = f"exp(Z) has moments up to order 1/k̂ = {order}, and more than 2 are needed"
         if math.isinf(k) and k > 0:
@@ -140,6 +151,11 @@ class Audit:
 
     def __str__(self) -> str:
         return "\n".join(str(finding) for finding in self.findings)
+
+
+def _tail(moment: Estimate) -> float:
+    assert moment.tail is not None  # as an Audit makes sure
+    return moment.tail
 
 
 def audit(log_ratios: Tensor, brackets: Tensor, *, learned: Tensor | None = None) -> Audit:
