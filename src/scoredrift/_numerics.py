@@ -122,8 +122,8 @@ def recording(
         _checks.refuse("x", "a tensor of a torch.func transform", remedy)
     with torch.inference_mode(False), torch.enable_grad(), full_precision():  # backward passes, too
         inputs = (x.clone() if x.is_inference() else x.detach()).requires_grad_(True)
-        if isinstance(t, Tensor):
-            t = t.clone() if t.is_inference() else t.detach()
+        t = t if isinstance(t, Tensor) else torch.as_tensor(t, dtype=torch.float64)
+        t = t.clone() if t.is_inference() else t.detach()
         try:
             depends = _depends(call, inputs, t, constant, dtype)
             values = call(inputs, t)
@@ -134,13 +134,12 @@ def recording(
         yield inputs, values, depends
 
 
-def _depends(call: Call, x: Tensor, t: float | Tensor, constant: bool, dtype: torch.dtype) -> bool:
+def _depends(call: Call, x: Tensor, t: Tensor, constant: bool, dtype: torch.dtype) -> bool:
     """Whether the values depend on x, as their graph says and differences of them bear out."""
     if not x.numel():
         return False
     x = x.detach()[:_ROWS].clone().requires_grad_(True)
-    if isinstance(t, Tensor) and t.ndim:
-        t = t[:_ROWS]
+    t = t[:_ROWS] if t.ndim else t
     k = torch.arange(1, x.shape[1] + 1, dtype=x.dtype, device=x.device)
     along, left = torch.cos(k), torch.sin(2 * k)  # two directions with nothing in common
     values = call(x, t)

@@ -184,6 +184,15 @@ def test_times_of_any_kind_of_number(t):
 NETWORK = FunctionScore(NET)
 
 
+def test_times_in_an_array_of_numpy():
+    x, t = points(1, 40, 2), np.linspace(0.1, 3.0, 40)
+    for score in (NETWORK, FunctionScore(lambda x, t: x**2 * t[:, None])):
+        for part, wanted in zip(
+            score.value_and_divergence(x, t), score.value_and_divergence(x, torch.from_numpy(t)), strict=True
+        ):
+            assert torch.equal(part, wanted)
+
+
 def test_counts_of_numpy():
     assert OU.uniform_grid(np.int64(3)).shape == (4,)
     found = by_pairs(EXACT.inject(PUSH), np.int64(10), generator=seeded(0))
