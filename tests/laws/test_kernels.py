@@ -186,8 +186,8 @@ REFUSED = [
     ("t = -0.1", "[0.0, inf]", lambda: MODEL.diffuse(-0.1)),
     ("t = 0.01", "[0.02, 4.0]", lambda: FLOW(X, 0.01)),
     ("t = 4.5", "[0.02, 4.0]", lambda: FLOW.log_density(X, torch.tensor([1.0, 2.0, 3.0, 4.5]))),
-    ("n = 1", "≥ 2", lambda: learned_energy(FLOW, 1, generator=seeded(0))),
-    ("generator = None", "manual_seed", lambda: learned_energy(FLOW, 9, generator=None)),
+    ("n = 1", "≥ 2", lambda: learned_energy(FLOW.error(FLOW), 1, generator=seeded(0))),
+    ("generator = None", "manual_seed", lambda: learned_energy(FLOW.error(FLOW), 9, generator=None)),
 ]
 
 

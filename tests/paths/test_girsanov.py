@@ -15,8 +15,8 @@ from scoredrift import (
     EulerMaruyama,
     ExponentialIntegrator,
     Flow,
+    FunctionScore,
     OrnsteinUhlenbeck,
-    SumScore,
     Trajectory,
     simulate,
 )
@@ -43,7 +43,7 @@ def blur_error(law, bandwidth):
 
 @samplers
 def test_energy_of_a_constant_error_is_its_square_times_the_duration(times):
-    push = ConstantField(torch.tensor([0.3, -0.4], dtype=torch.float64))
+    push = flow(random_mixture(0)).inject(ConstantField(torch.tensor([0.3, -0.4], dtype=torch.float64)))
     energy = ideal_energy(push, 10_000, generator=seeded(0), times=times)
     assert within(energy, 0.25 * OU.duration)
 
@@ -51,15 +51,16 @@ def test_energy_of_a_constant_error_is_its_square_times_the_duration(times):
 @samplers
 @pytest.mark.parametrize("dim", [1, 4])
 def test_energy_of_a_linear_error_on_the_standard_normal(times, dim):
-    normal = gaussian([0.0] * dim, 1.0)
-    energy = ideal_energy(lambda x, t: 0.7 * x, 40_000, generator=seeded(1), times=times)
+    error = flow(gaussian([0.0] * dim, 1.0)).inject(FunctionScore(lambda x, t: 0.7 * x))
+    energy = ideal_energy(error, 40_000, generator=seeded(1), times=times)
     assert within(energy, 0.49 * dim * OU.duration)
 
 
 @samplers
 def test_energy_of_an_error_that_depends_on_time_and_place(times):
     """e = x/t on N(0, 4): E‖X_t‖² = 1 + 3 e^{−t}, integrated by quadrature."""
-    energy = ideal_energy(lambda x, t: x / t[:, None], 200_000, generator=seeded(2), times=times)
+    error = flow(gaussian([0.0], 4.0)).inject(FunctionScore(lambda x, t: x / t[:, None]))
+    energy = ideal_energy(error, 200_000, generator=seeded(2), times=times)
     exact, _ = quad(lambda t: (1 + 3 * math.exp(-t)) / t**2, OU.t_min, OU.t_max)
     assert within(energy, exact)
 
@@ -141,19 +142,15 @@ def held_on_the_standard_normal(integrator, grid):
 @each_integrator
 @pytest.mark.parametrize("grid", [OU.uniform_grid(15), OU.geometric_grid(25)], ids=["uniform", "geometric"])
 def test_held_energy_of_the_steps_on_the_standard_normal(integrator, grid, times):
-    normal = gaussian([0.0, 0.0], 1.0)
-    score = flow(normal)
-    energy = held_energy(
-        score, score, normal, OU, grid, integrator, 40_000, generator=seeded(10), times=times
-    )
+    score = flow(gaussian([0.0, 0.0], 1.0))
+    energy = held_energy(score.error(score), grid, integrator, 40_000, generator=seeded(10), times=times)
     assert within(energy, 2 * held_on_the_standard_normal(integrator, grid))
 
 
 def test_held_energy_adds_the_score_error_where_it_is_independent_of_the_steps():
-    normal, grid = gaussian([0.0], 1.0), OU.uniform_grid(15)
-    exact, push = flow(normal), ConstantField(torch.tensor([0.6], dtype=torch.float64))
-    learned, step = SumScore(exact, push), EulerMaruyama()
-    energy = held_energy(learned, exact, normal, OU, grid, step, 40_000, generator=seeded(11))
+    exact, grid, step = flow(gaussian([0.0], 1.0)), OU.uniform_grid(15), EulerMaruyama()
+    push = ConstantField(torch.tensor([0.6], dtype=torch.float64))
+    energy = held_energy(exact.inject(push), grid, step, 40_000, generator=seeded(11))
     assert within(energy, held_on_the_standard_normal(step, grid) + 0.36 * OU.duration)
 
 
@@ -168,7 +165,8 @@ def test_half_the_held_energy_bounds_the_divergence_of_the_endpoint(integrator):
     grid = stop.geometric_grid(40)
     evolved = evolve_density(score, start, nodes, grid, integrator)
     endpoint = kl_on_nodes(density_on(q.diffuse(0.2), nodes), evolved, nodes)
-    energy = held_energy(score, score, q, stop, grid, integrator, 20_000, generator=seeded(12))
+    early = Flow(q, stop)
+    energy = held_energy(early.error(early), grid, integrator, 20_000, generator=seeded(12))
     assert endpoint > 1e-6
     assert 0.5 * (energy.value - 5 * energy.stderr) >= endpoint
 

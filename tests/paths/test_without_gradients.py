@@ -137,10 +137,8 @@ def test_results_carry_no_graph(call):
 
 EDGES = {
     "ideal_energy": lambda e, q: ideal_energy(e, 50, generator=seeded(0)),
-    "learned_energy": lambda e, q: learned_energy(e, 50, generator=seeded(0)),
-    "held_energy": lambda e, q: held_energy(
-        e.learned, e.exact, q, OU, GRID, EulerMaruyama(), 50, generator=seeded(0)
-    ),
+    "learned_energy": lambda e, q: learned_energy(EXACT.error(Flow(q, OU)), 50, generator=seeded(0)),
+    "held_energy": lambda e, q: held_energy(e, GRID, EulerMaruyama(), 50, generator=seeded(0)),
     "by_pairs": lambda e, q: by_pairs(e, 50, generator=seeded(0)),
     "plan": lambda e, q: plan(e, generator=seeded(0)),
     "by_regression": lambda e, q: by_regression(

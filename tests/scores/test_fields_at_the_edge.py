@@ -16,11 +16,13 @@ from scoredrift import (
     FunctionScore,
     Gaussian,
     HeunFlow,
+    InjectedField,
     KernelDensity,
     OrnsteinUhlenbeck,
     ProbedScore,
     RotationalField,
     ScaledField,
+    ScoreDifference,
     SumScore,
     check_divergence,
     simulate,
@@ -29,7 +31,6 @@ from scoredrift.laws import Evaluation
 from scoredrift.observability import (
     PairDesign,
     by_pairs,
-    by_trajectories,
     chi2_by_futures,
     marginal_ratio,
     plan,
@@ -285,8 +286,8 @@ COLUMNS = {
     "injected, divergence": lambda: EXACT.inject(Column()).divergence(X, 1.0),
     "learned": lambda: EXACT.error(Column()).at(X, 1.0),
     "learned, divergence": lambda: EXACT.error(Column()).divergence(X, 1.0),
-    "exact": lambda: Column().error(EXACT).at(X, 1.0),
-    "exact, divergence": lambda: Column().error(EXACT).divergence(X, 1.0),
+    "exact": lambda: ScoreDifference(EXACT, Column()).at(X, 1.0),
+    "exact, divergence": lambda: ScoreDifference(EXACT, Column()).divergence(X, 1.0),
     "sum": lambda: SumScore(EXACT, Column()).divergence(X, 1.0),
     "sum of two": lambda: SumScore(Column(), Column()).value_and_divergence(X, 1.0),
     "scaled": lambda: ScaledField(2.0, Column()).divergence(X, 1.0),
@@ -314,7 +315,7 @@ LINE = torch.linspace(-8, 8, 161, dtype=torch.float64)
 DENSITY = torch.exp(-(LINE**2) / 2) / (2 * torch.pi) ** 0.5
 VALUES = {
     "learned": lambda: EXACT.error(flat)(X, 1.0),
-    "exact": lambda: flat.error(EXACT)(X, 1.0),
+    "exact": lambda: ScoreDifference(EXACT, flat)(X, 1.0),
     "injected": lambda: EXACT.inject(flat)(X, 1.0),
     "sum": lambda: SumScore(EXACT, flat)(X, 1.0),
     "scaled": lambda: ScaledField(2.0, flat)(X, 1.0),
@@ -324,7 +325,7 @@ VALUES = {
     "Ancestral": lambda: Ancestral().step(flat, X, 1.0, 0.5, X),
     "HeunFlow": lambda: HeunFlow().step(flat, X, 1.0, 0.5, X),
     "evolve_density": lambda: evolve_density(lambda x, t: x[:, 0], DENSITY, LINE, FEW, EulerMaruyama()),
-    "exact of by_trajectories": lambda: by_trajectories(crooked.inject(PUSH), 10, grid=FEW, generator=G()),
+    "exact, evaluated": lambda: InjectedField(PUSH, crooked).at(X, 1.0),
     "stein": lambda: ErrorEvaluation(X, X[:, 0], X[:, :1]).stein,
 }
 
@@ -355,7 +356,7 @@ class Crooked(EulerMaruyama):
 
 def test_methods_that_return_another_shape_are_refused():
     refusal(lambda: run([], step=Crooked()), "integrator.step(…).shape = [4, 1]", "[4, 2]")
-    priced = lambda: held_energy(EXACT, EXACT, NORMAL, OU, FEW, Crooked(), 5, generator=G())  # noqa: E731
+    priced = lambda: held_energy(EXACT.error(EXACT), FEW, Crooked(), 5, generator=G())  # noqa: E731
     refusal(priced, "integrator.held_drift(…).shape = [5, 1]", "[5, 2]")
 
 

@@ -88,8 +88,8 @@ def test_a_module_alone_is_a_field_where_values_suffice(mlp):
     error, score = FunctionScore(mlp), EXACT
     both = (mlp, error)
     for energy in (
-        lambda e: ideal_energy(e, 50, generator=seeded(3)),
-        lambda e: held_energy(e, score, NORMAL, OU, GRID, EulerMaruyama(), 50, generator=seeded(3)),
+        lambda e: ideal_energy(EXACT.inject(e), 50, generator=seeded(3)),
+        lambda e: held_energy(EXACT.error(e), GRID, EulerMaruyama(), 50, generator=seeded(3)),
     ):
         assert energy(both[0]).value == energy(both[1]).value > 0
     for functional in (Energy, Martingale, LogRatio):

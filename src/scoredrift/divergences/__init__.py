@@ -6,7 +6,7 @@ and relatives of χ² that are always finite.
 """
 
 from scoredrift.divergences.bounded import Finiteness, GoodSet, chi2_finite, good_set_chi2, midpoint_chi2
-from scoredrift.divergences.densities import Density, chi2, chi2_on_nodes, kl, kl_on_nodes
+from scoredrift.divergences.densities import Density, chi2, chi2_on_nodes, kl, kl_on_nodes, log_density_at
 from scoredrift.divergences.fixed_set import fixed_set_chi2, fixed_set_gram
 from scoredrift.divergences.kernels import kernel_chi2, outer_chi2
 from scoredrift.divergences.overlaps import mixture_gram
@@ -29,6 +29,7 @@ __all__ = [
     "kl",
     "kl_on_nodes",
     "knn_kl",
+    "log_density_at",
     "midpoint_chi2",
     "mixture_gram",
     "outer_chi2",

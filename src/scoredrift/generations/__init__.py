@@ -32,7 +32,7 @@ from scoredrift.generations.forgetting import (
 )
 from scoredrift.generations.histograms import histogram_divergence, histogram_recursion
 from scoredrift.generations.recursion import Fit, Generation, History, Measured, recurse, recurse_laws
-from scoredrift.generations.regimes import Accumulate, FreshFraction, Regime, Replace
+from scoredrift.generations.regimes import Accumulate, FreshFraction, Regime, Replace, law_of_training
 
 __all__ = [
     "Accumulate",
@@ -62,6 +62,7 @@ __all__ = [
     "half_life",
     "histogram_divergence",
     "histogram_recursion",
+    "law_of_training",
     "paper_floor",
     "recurse",
     "recurse_laws",

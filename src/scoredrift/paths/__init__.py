@@ -15,6 +15,7 @@ from scoredrift.paths.integrators import (
     VectorField,
     stochastic,
 )
+from scoredrift.paths.line import GeneratedLaw, generate_on_nodes
 from scoredrift.paths.ratios import PathRatios, exact_ratios, simulated_ratios
 from scoredrift.paths.simulation import (
     Functional,
@@ -35,6 +36,7 @@ __all__ = [
     "ExponentialIntegrator",
     "Finding",
     "Functional",
+    "GeneratedLaw",
     "HeunFlow",
     "Integrator",
     "LogRatio",
@@ -49,6 +51,7 @@ __all__ = [
     "evolve_density",
     "exact_paths",
     "exact_ratios",
+    "generate_on_nodes",
     "held_energy",
     "ideal_energy",
     "learned_energy",
