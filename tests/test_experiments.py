@@ -8,11 +8,13 @@ import torch
 from typer.testing import CliRunner
 
 from scoredrift import Estimate, FlowScore, KernelFit, OrnsteinUhlenbeck, ScoreError, mixture_of_five
+from scoredrift.checkpoints import Checkpoints
 from scoredrift.cli import app
 from scoredrift.experiments import EXPERIMENTS, Experiment, benchmark, stored
 from scoredrift.experiments.base import RESULTS
 from scoredrift.experiments.mixture import ALPHAS, picture, run_all
 from scoredrift.girsanov import ideal_energy, learned_energy
+from scoredrift.provenance import UNKNOWN
 from scoredrift.recursion import closed_form
 from scoredrift.regimes import FreshFraction
 from scoredrift.storage import load
@@ -56,18 +58,16 @@ def test_the_seed_decides_and_workers_do_not(tiny, tmp_path):
 
 def test_an_interrupted_run_resumes_to_the_same_numbers(tiny, tmp_path, monkeypatch):
     whole = load(tiny.run("quick", out=tmp_path / "whole"))[0]
-    from scoredrift.experiments import mixture
+    true_write, calls = Checkpoints.write, []
 
-    true_measure, calls = mixture.Measure.__call__, []
-
-    def interrupted(self, generation):
-        calls.append(generation.index)
+    def interrupted(self, index, *state):
+        calls.append(index)
         if len(calls) == 8:
             raise KeyboardInterrupt
-        return true_measure(self, generation)
+        true_write(self, index, *state)
 
     with monkeypatch.context() as patch:
-        patch.setattr(mixture.Measure, "__call__", interrupted)
+        patch.setattr(Checkpoints, "write", interrupted)
         with pytest.raises(KeyboardInterrupt):
             tiny.run("quick", out=tmp_path / "parts")
     with pytest.raises(ValueError, match=r"^out = .*interrupted run.*--resume"):
@@ -91,7 +91,7 @@ def test_energies_approach_those_of_the_twin():
         generations=1,
         size=30_000,
         seed=1,
-        measure=Bounds(data, alpha, fit, 2000),
+        measure=Bounds(fit, 2000),
     )
     twin = closed_form(fit.limit, mixture_of_five(), regime=FreshFraction(alpha), generations=1)
     g = torch.Generator().manual_seed(1)
@@ -170,5 +170,5 @@ def test_what_the_package_carries_is_small_and_says_where_it_comes_from():
             assert EXPERIMENTS[note["experiment"]].scales[note["scale"]] == note["settings"]
             assert all(torch.isfinite(value).all() for value in values.values())
         assert origin.keys() >= PROVENANCE, path
-        assert not origin["commit"].endswith("+"), f"{path} comes from uncommitted code"
+        assert not origin["commit"].endswith(("+", UNKNOWN)), f"{path} comes from uncommitted code"
         json.dumps(origin)
