@@ -83,6 +83,7 @@ class Experiment:
         if scale not in self.scales:
             _checks.refuse("scale", repr(scale), f"choose one of {', '.join(self.scales)}")
         _available(device)
+        seed, workers = _checks.count("seed", seed, least=0), _checks.count("workers", workers)
         out = storage.place(out)
         path, checkpoints = out / file_name(self.name, scale), out / f"{self.name}-{scale}-checkpoints"
         if path.exists() and not force:
