@@ -230,7 +230,9 @@ class Checkpoints:
             here, there = self.settings.get(name), stored.get(name)
             if _text(here) != _text(there):
                 if _DIGEST.sub("", _text(here)) == _DIGEST.sub("", _text(there)):
-                    remedy = f"the checkpoints in {self.folder} are of other code, or of other values it reads"
+                    remedy = (
+                        f"the checkpoints in {self.folder} are of other code, or of other values it reads"
+                    )
                     _checks.refuse(name, here, f"{remedy}; choose another folder")
                 remedy = f"the checkpoints in {self.folder} have {there}; choose another folder"
                 _checks.refuse(name, here, remedy)
