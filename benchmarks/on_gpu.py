@@ -101,12 +101,14 @@ def not_ready(*, rehearse: bool) -> str | None:
         )
     import torch
 
-    from scoredrift.runs import commit
+    from scoredrift.runs import UNKNOWN, commit
 
     if not rehearse and not torch.cuda.is_available():
         return f"torch {torch.__version__} of {sys.executable} sees no CUDA device; try make gpu REHEARSE=1"
-    if commit() == "released":
-        return "no git history here, so no commit for the provenance: set SCOREDRIFT_COMMIT to its hash"
+    if commit() in ("released", UNKNOWN):
+        return (
+            "no git history to read here, so no commit for the provenance: set SCOREDRIFT_COMMIT to its hash"
+        )
     return None
 
 
@@ -262,7 +264,7 @@ def store(out: Path, results: Path, *, partial: bool) -> list[Path]:
             that passed at its commit, results of uncommitted code, or nothing to store.
     """
     from scoredrift.experiments import benchmark, stored
-    from scoredrift.runs import write
+    from scoredrift.runs import UNKNOWN, write
 
     copies: dict[str, Record] = {}
     if (out / "benchmark-cuda.json").exists():
@@ -275,7 +277,7 @@ def store(out: Path, results: Path, *, partial: bool) -> list[Path]:
     summary = out / "cuda-tests.json"
     tests = json.loads(summary.read_text(encoding="utf-8")) if summary.exists() else None
     for name, origin in copies.items():
-        if origin["commit"].endswith("+"):
+        if origin["commit"].endswith(("+", UNKNOWN)):
             raise ValueError(f"{name} comes from uncommitted code ({origin['commit']}); commit, run again")
         if not tests or not _good(tests, origin["commit"]):
             raise ValueError(f"{name}: no CUDA tests that passed at its commit {origin['commit']}")

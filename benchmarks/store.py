@@ -15,7 +15,7 @@ from scoredrift.runs import provenance, save_json
 
 def main(report: Path, device: str, name: str) -> None:
     rows = []
-    for one in json.loads(report.read_text())["benchmarks"]:
+    for one in json.loads(report.read_text(encoding="utf-8"))["benchmarks"]:
         stats = {key: one["stats"][key] for key in ("min", "median", "stddev", "rounds")}
         rows.append({"group": one["group"], "name": one["name"]} | stats | one["extra_info"])
     seconds = sum(row["median"] * row["rounds"] for row in rows)

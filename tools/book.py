@@ -59,10 +59,10 @@ def execute(root: Path) -> dict[Path, NotebookNode]:
     """
     build = root / "_build"
     stamp, mark = build / "fingerprint", fingerprint(root)
-    if not stamp.exists() or stamp.read_text() != mark:
+    if not stamp.exists() or stamp.read_text(encoding="utf-8") != mark:
         shutil.rmtree(build / ".jupyter_cache", ignore_errors=True)
     build.mkdir(exist_ok=True)
-    stamp.write_text(mark)
+    stamp.write_text(mark, encoding="utf-8")
     book = chapters.Book(root)
     return execution.executed(book, book.pages())
 
@@ -75,7 +75,7 @@ def html(root: Path) -> int:
     """
     build = root / "_build"
     stamp, mark = build / "rendered", inputs(root)
-    if stamp.exists() and stamp.read_text() == mark:
+    if stamp.exists() and stamp.read_text(encoding="utf-8") == mark:
         print("The rendered book is up to date.")
         return 0
     stamp.unlink(missing_ok=True)
@@ -92,7 +92,7 @@ def html(root: Path) -> int:
     ]
     status = subprocess.run(command, check=False).returncode
     if status == 0:
-        stamp.write_text(mark)
+        stamp.write_text(mark, encoding="utf-8")
     return status
 
 
@@ -102,7 +102,7 @@ def address(root: Path) -> dict[str, str]:
     Returns:
         File name to the text it should have.
     """
-    url = yaml.safe_load((root / "_config.yml").read_text())["repository"]["url"]
+    url = yaml.safe_load((root / "_config.yml").read_text(encoding="utf-8"))["repository"]["url"]
     badge = "https://colab.research.google.com/assets/colab-badge.svg"
     first = Path("book/part1/ou-bridge.ipynb")
     lines = {
@@ -112,7 +112,7 @@ def address(root: Path) -> dict[str, str]:
     }
     wanted = {}
     for name, (marker, line) in lines.items():
-        old = (root / name).read_text()
+        old = (root / name).read_text(encoding="utf-8")
         block = re.search(re.escape(marker) + r"\n(.+\n)*", old)  # up to the next empty line
         if block is None:
             raise ValueError(f"{name}: the line {marker!r}, under which the address is written, is missing")
@@ -123,7 +123,7 @@ def address(root: Path) -> dict[str, str]:
 def write_address(root: Path) -> int:
     """Write the texts that follow from the repository address."""
     for name, text in address(root).items():
-        (root / name).write_text(text)
+        (root / name).write_text(text, encoding="utf-8")
     return 0
 
 

@@ -64,8 +64,8 @@ class Book:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.toc = yaml.safe_load((root / "_toc.yml").read_text())
-        self.config = yaml.safe_load((root / "_config.yml").read_text())
+        self.toc = yaml.safe_load((root / "_toc.yml").read_text(encoding="utf-8"))
+        self.config = yaml.safe_load((root / "_config.yml").read_text(encoding="utf-8"))
 
     @cached_property
     def numbers(self) -> dict[Path, int | None]:
@@ -81,7 +81,11 @@ class Book:
 
     def pages(self) -> list[Path]:
         """Sources that have code cells, and so a notebook; relative to the root."""
-        return [page for page in self.numbers if "```{code-cell}" in (self.root / page).read_text()]
+        return [
+            page
+            for page in self.numbers
+            if "```{code-cell}" in (self.root / page).read_text(encoding="utf-8")
+        ]
 
     def read(self, page: Path) -> NotebookNode:
         """Source of a page as an unexecuted notebook."""
@@ -172,7 +176,7 @@ class Book:
             executed: the page with its outputs.
         """
         notebook = self.plain(page, executed)
-        (self.root / page).with_suffix(".ipynb").write_text(as_text(notebook))
+        (self.root / page).with_suffix(".ipynb").write_text(as_text(notebook), encoding="utf-8")
         if picture := readme_picture(notebook):
             (self.root / README_PICTURE).write_bytes(picture)
 

@@ -177,13 +177,13 @@ def compiled(liked: str, *options: str, held: str = "", settings: dict[str, str]
     """
     with tempfile.TemporaryDirectory() as folder:
         result, constraints = Path(folder, "pins.txt"), Path(folder, "held.txt")
-        result.write_text(liked)
-        constraints.write_text(held)
+        result.write_text(liked, encoding="utf-8")
+        constraints.write_text(held, encoding="utf-8")
         command = [sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--no-header", "--no-annotate"]
         command += ["--python", sys.executable, "--constraint", str(constraints)]
         command += ["--output-file", str(result), *options, str(ROOT / "pyproject.toml")]
         subprocess.run(command, check=True, env=settings, capture_output=True, text=True)
-        lines = result.read_text().splitlines()
+        lines = result.read_text(encoding="utf-8").splitlines()
     return "\n".join(line for line in lines if not line.startswith(OF_CUDA_BUILDS)) + "\n"
 
 
@@ -231,7 +231,7 @@ def fitting_by_pip(text: str) -> str:
     while True:
         with tempfile.TemporaryDirectory() as folder:
             asked = Path(folder, "constraints.txt")
-            asked.write_text(with_pins(text, changed))
+            asked.write_text(with_pins(text, changed), encoding="utf-8")
             done = _pip("install", "--dry-run", "--no-deps", "--requirement", asked, capture_output=True)
         missing = re.search(r"No matching distribution found for ([\w.-]+)==(\S+)", done.stderr)
         if missing is None:
@@ -257,7 +257,9 @@ def setup(folder: Path) -> int:
         say("(Debian, Ubuntu: apt-get install python3-venv) or name another Python: make PYTHON=...")
         return 1
     config = folder / "pyvenv.cfg"
-    stale = config.exists() and f"version = {platform.python_version()}\n" not in config.read_text()
+    stale = config.exists() and f"version = {platform.python_version()}\n" not in config.read_text(
+        encoding="utf-8"
+    )
     venv.create(folder, with_pip=True, symlinks=True, clear=stale)
     return subprocess.run([folder / "bin/python", __file__, "install"], check=False).returncode
 
@@ -270,11 +272,11 @@ def install() -> int:
             break
     else:
         return 1  # pip has said why
-    text, chosen = PINS.read_text(), Path(sys.prefix, "constraints.txt")
+    text, chosen = PINS.read_text(encoding="utf-8"), Path(sys.prefix, "constraints.txt")
     status = _install_by_uv(text, chosen)
     if status != 0:
         say("WITHOUT UV: pip installs, which takes minutes")
-        chosen.write_text(fitting_by_pip(text))
+        chosen.write_text(fitting_by_pip(text), encoding="utf-8")
         status = _pip("install", "--quiet", "--constraint", chosen, "--editable", INSTALLED).returncode
     if status == 0:
         _report(compared(pins(text), versions(installed())))
@@ -285,7 +287,7 @@ def _install_by_uv(text: str, chosen: Path) -> int:
     if importlib.util.find_spec("uv") is None:
         return 1
     try:
-        chosen.write_text(fitting(text)[0])
+        chosen.write_text(fitting(text)[0], encoding="utf-8")
     except subprocess.CalledProcessError as failed:
         say(f"uv cannot find what is needed: {failed.stderr.strip()}")
         return failed.returncode
@@ -309,7 +311,7 @@ def lock() -> int:
 
     Of a package with several pins the one for most Pythons is kept, and the others are found anew.
     """
-    text = PINS.read_text()
+    text = PINS.read_text(encoding="utf-8")
     names = [line.partition("==")[0] for line in text.splitlines()]
     forked = {name for name in names if names.count(name) > 1}
     usual = {name: version for name, version in pins(text, USUAL).items() if name in forked}
@@ -318,7 +320,7 @@ def lock() -> int:
     some = [option for extra in WITH_WHEELS for option in ("--extra", extra)]
     wheels = compiled(kept, *universal, *some, "--only-binary", ":all:")
     # The required environments of pyproject.toml are about wheels: the rest does without them.
-    PINS.write_text(compiled(kept, *universal, "--no-config", "--all-extras", held=wheels))
+    PINS.write_text(compiled(kept, *universal, "--no-config", "--all-extras", held=wheels), encoding="utf-8")
     return 0
 
 

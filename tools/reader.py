@@ -74,11 +74,11 @@ def environment(home: Path) -> Path:
     needs = [pins.read_bytes(), (ROOT / "pyproject.toml").read_bytes(), sys.version.encode()]
     mark = hashlib.sha256(b"\0".join(needs)).hexdigest()
     python, stamp = home / "venv/bin/python", home / "made-from"
-    if not stamp.exists() or stamp.read_text() != mark:
+    if not stamp.exists() or stamp.read_text(encoding="utf-8") != mark:
         shutil.rmtree(home, ignore_errors=True)
         venv.create(home / "venv", with_pip=True)
         install(python, "--constraint", pins, wheel(home), "ipykernel")
-        stamp.write_text(mark)
+        stamp.write_text(mark, encoding="utf-8")
     run(python, "-m", "pip", "uninstall", "--quiet", "--yes", "scoredrift")
     return python
 
@@ -105,7 +105,7 @@ def kernel(home: Path, python: Path) -> dict[str, str]:
     spec = {"argv": argv, "display_name": KERNEL, "language": "python", "env": {"PYTHONPATH": ""}}
     folder = home / "jupyter/kernels" / KERNEL
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "kernel.json").write_text(json.dumps(spec))
+    (folder / "kernel.json").write_text(json.dumps(spec), encoding="utf-8")
     return {"JUPYTER_PATH": str(home / "jupyter")}
 
 

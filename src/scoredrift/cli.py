@@ -5,8 +5,10 @@ Errors of the package are printed as one line that names parameter, value and re
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -17,6 +19,17 @@ app = typer.Typer(
     no_args_is_help=True,
     help="The experiments of the book, with results that say where they come from.",
 )
+
+
+@app.callback()
+def speak_any_terminal() -> None:
+    """Show what a terminal has no sign for, such as α in Latin-1, as a question mark.
+
+    >>> speak_any_terminal()
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
 
 
 @app.command("list", help="Experiments, their scales, and which results are at hand.")
@@ -36,13 +49,24 @@ def list_experiments(
             described = ", ".join(f"{key} {value}" for key, value in settings.items() if key != "about")
             typer.echo(f"  {scale:7} {settings['about']} ({described})")
             for place in (folder, RESULTS):
-                if (place / file_name(experiment.name, scale)).exists():
-                    found = stored(experiment.name, scale, place, partial=True)
-                    origin, reached = found.provenance, found.note.get("reached", settings["generations"])
-                    what = f"{origin['date']}, {origin['device']}, {origin['seconds']:.0f} s"
-                    if reached < settings["generations"]:
-                        what += f", generation {reached} of {settings['generations']} only"
-                    typer.echo(f"          stored in {place}: {what}")
+                if what := _at_hand(experiment.name, scale, place, settings):
+                    typer.echo(f"          {what}")
+
+
+def _at_hand(name: str, scale: str, folder: Path, settings: Mapping[str, Any]) -> str:
+    """What is stored of an experiment in a folder, in one line; nothing for nothing."""
+    try:
+        path = folder.expanduser() / file_name(name, scale)
+        if not path.exists():
+            return ""
+        found = stored(name, scale, folder, partial=True)
+        origin, reached = found.provenance, found.note.get("reached", settings["generations"])
+        what = f"{origin['date']}, {origin['device']}, {origin['seconds']:.0f} s"
+    except (ValueError, OSError, RuntimeError, KeyError) as error:
+        return f"of no use in {folder}: {error}"
+    if reached < settings["generations"]:
+        what += f", generation {reached} of {settings['generations']} only"
+    return f"stored in {folder}: {what}"
 
 
 @app.command(help="Run an experiment and store its result with its provenance.")
@@ -54,6 +78,7 @@ def run(
     seed: Annotated[int, typer.Option(help="Seed of all random numbers.")] = 2602,
     workers: Annotated[int, typer.Option(help="Processes on this machine.")] = 1,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where an interrupted run stopped.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite a result that is there.")] = False,
 ) -> None:
     """Run an experiment and store its result with its provenance.
 
@@ -64,9 +89,16 @@ def run(
         if name not in EXPERIMENTS:
             raise ValueError(f"name = {name!r}: choose one of {', '.join(EXPERIMENTS)}")
         path = EXPERIMENTS[name].run(
-            scale, out=out, device=device, seed=seed, workers=workers, resume=resume, progress=True
+            scale,
+            out=out,
+            device=device,
+            seed=seed,
+            workers=workers,
+            resume=resume,
+            force=force,
+            progress=True,
         )
-    except ValueError as error:
-        typer.echo(f"scoredrift: {error}", err=True)
+    except (ValueError, OSError) as error:
+        typer.echo(f"scoredrift: {' '.join(str(error).split())}", err=True)
         raise typer.Exit(2) from error
     typer.echo(f"stored {path}")

@@ -19,7 +19,7 @@ CHAPTERS = [page for page in PAGES if BOOK.numbers[page] is not None]
 
 
 def committed(page: Path) -> str:
-    return (ROOT / page).with_suffix(".ipynb").read_text()
+    return (ROOT / page).with_suffix(".ipynb").read_text(encoding="utf-8")
 
 
 def code_cells(page: Path) -> list[nbformat.NotebookNode]:
@@ -124,7 +124,7 @@ def test_first_cell_installs_from_the_one_address(page: Path) -> None:
 
 def test_numbers_in_the_text_come_from_cells() -> None:
     for page in PAGES:
-        text = (ROOT / page).read_text()
+        text = (ROOT / page).read_text(encoding="utf-8")
         notebook = nbformat.reads(committed(page), as_version=4)
         quoted = chapters.quoted_numbers([c for c in notebook.cells if c.cell_type == "code"])
         assert set(re.findall(r"\{glue:text\}`([\w-]+)`", text)) == set(quoted), page

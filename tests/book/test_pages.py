@@ -133,14 +133,14 @@ def test_chapter_has_theorems_folded_solutions_and_downloads(visit) -> None:
     solution.locator("button, .toggle-button, summary").first.click()
     assert solution.locator("mjx-container").first.is_visible()
     link = page.locator("a[href$='.ipynb']").first.get_attribute("href")
-    assert (HTML / "book/part1" / link).resolve().read_text() == (
+    assert (HTML / "book/part1" / link).resolve().read_text(encoding="utf-8") == (
         ROOT / "book/part1/ou-bridge.ipynb"
-    ).read_text()
+    ).read_text(encoding="utf-8")
 
 
 def test_numbers_of_theorems_and_equations_are_those_of_the_notebook(visit) -> None:
     text = visit("book/part1/ou-bridge.html").evaluate("document.querySelector('article').textContent")
-    notebook = (ROOT / "book/part1/ou-bridge.ipynb").read_text()
+    notebook = (ROOT / "book/part1/ou-bridge.ipynb").read_text(encoding="utf-8")
     in_book = set(re.findall(r"(?:Theorem|Proposition|Corollary|Exercise|Figure) 1\.\d+", text))
     in_notebook = set(re.findall(r"(?:Theorem|Proposition|Corollary|Exercise|Figure) 1\.\d+", notebook))
     assert in_book == in_notebook
@@ -161,7 +161,7 @@ def test_ledger_page_shows_what_the_chapters_recorded(visit) -> None:
     import json
 
     page = visit("book/back/ledger.html")
-    rows = json.loads((HTML / "ledger.json").read_text())
+    rows = json.loads((HTML / "ledger.json").read_text(encoding="utf-8"))
     shown = page.locator(".claim .verdict").all_inner_texts()
     assert shown == [row["verdict"] for row in rows]
     examined = {row["id"] for row in rows if row["checks"]}

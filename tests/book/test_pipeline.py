@@ -65,14 +65,16 @@ def small(tmp_path: Path) -> Path:
         shutil.copytree(source, target) if source.is_dir() else shutil.copy(source, target)
     (tmp_path / "_toc.yml").write_text(
         "format: jb-book\nroot: book/intro.md\n"
-        "parts:\n- caption: One\n  numbered: true\n  chapters:\n  - file: book/one.md\n"
+        "parts:\n- caption: One\n  numbered: true\n  chapters:\n  - file: book/one.md\n",
+        encoding="utf-8",
     )
     (tmp_path / "book/intro.md").write_text(
-        "# Intro\n\n[One](one.md), {cite:t}`anderson1982reverse`\n\n```{bibliography}\n```\n"
+        "# Intro\n\n[One](one.md), {cite:t}`anderson1982reverse`\n\n```{bibliography}\n```\n",
+        encoding="utf-8",
     )
-    (tmp_path / "book/one.md").write_text(chapter())
+    (tmp_path / "book/one.md").write_text(chapter(), encoding="utf-8")
     (tmp_path / "src").mkdir()
-    (tmp_path / "src/toy.py").write_text("TWO = 2\n")
+    (tmp_path / "src/toy.py").write_text("TWO = 2\n", encoding="utf-8")
     return tmp_path
 
 
@@ -86,12 +88,14 @@ def test_a_package_edit_runs_the_chapters_again_and_nothing_else_does(small: Pat
     runs, page = small / "book/runs.txt", small / "_build/html/book/one.html"
     assert build(small) == 0
     assert build(small) == 0
-    assert runs.read_text() == "x"  # the second build took the cache
-    assert "<strong>4</strong>" in page.read_text() or ">4<" in page.read_text()
-    (small / "src/toy.py").write_text("TWO = 2.5\n")
+    assert runs.read_text(encoding="utf-8") == "x"  # the second build took the cache
+    assert "<strong>4</strong>" in page.read_text(encoding="utf-8") or ">4<" in page.read_text(
+        encoding="utf-8"
+    )
+    (small / "src/toy.py").write_text("TWO = 2.5\n", encoding="utf-8")
     assert build(small) == 0
-    assert runs.read_text() == "xx"
-    assert ">5<" in page.read_text()
+    assert runs.read_text(encoding="utf-8") == "xx"
+    assert ">5<" in page.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(
@@ -104,12 +108,12 @@ def test_a_package_edit_runs_the_chapters_again_and_nothing_else_does(small: Pat
     ids=["cell writes to stderr", "missing equation", "missing citation"],
 )
 def test_a_faulty_chapter_fails_the_build(small: Path, statement: str, text: str) -> None:
-    (small / "book/one.md").write_text(chapter(statement, text))
+    (small / "book/one.md").write_text(chapter(statement, text), encoding="utf-8")
     assert build(small) != 0
 
 
 def test_a_cell_that_raises_fails_the_build_and_fails_it_again(small: Path) -> None:
-    (small / "book/one.md").write_text(chapter("raise RuntimeError('planted')"))
+    (small / "book/one.md").write_text(chapter("raise RuntimeError('planted')"), encoding="utf-8")
     assert build(small) != 0
     assert build(small) != 0
 
@@ -117,10 +121,12 @@ def test_a_cell_that_raises_fails_the_build_and_fails_it_again(small: Path) -> N
 def test_launch_buttons_and_install_cell_follow_from_the_address(small: Path) -> None:
     config = small / "_config.yml"
     address = "https://github.com/example/scoredrift"
-    config.write_text(config.read_text().replace('url: ""', f'url: "{address}"'))
+    config.write_text(
+        config.read_text(encoding="utf-8").replace('url: ""', f'url: "{address}"'), encoding="utf-8"
+    )
     assert build(small, "notebooks") == 0
     assert build(small) == 0
-    html = (small / "_build/html/book/one.html").read_text()
+    html = (small / "_build/html/book/one.html").read_text(encoding="utf-8")
     assert "https://colab.research.google.com/github/example/scoredrift/blob/main/book/one.ipynb" in html
     offered = nbformat.read(small / "_build/html/_sources/book/one.ipynb", as_version=4)
     assert f'ADDRESS = "{address}"' in offered.cells[0].source
@@ -133,7 +139,7 @@ def test_fingerprint_sees_source_results_settings_and_libraries(
     marks = [book.fingerprint(small)]
     for name in ("src/toy.py", "src/new.toml", "src/results/stored.safetensors"):
         (small / name).parent.mkdir(exist_ok=True)
-        (small / name).write_text("TWO = 3\n")
+        (small / name).write_text("TWO = 3\n", encoding="utf-8")
         marks.append(book.fingerprint(small))
     for variable in ("SCALE", "OMP_NUM_THREADS"):
         monkeypatch.setenv(variable, "7")
@@ -148,15 +154,19 @@ def test_notebooks_and_pages_come_from_one_run(small: Path) -> None:
     runs, notebook = small / "book/runs.txt", small / "book/one.ipynb"
     assert build(small, "notebooks") == 0
     assert build(small) == 0
-    assert runs.read_text() == "x"
-    assert nbformat.read(notebook, as_version=4).metadata[chapters.MACHINE] == machine()
+    assert runs.read_text(encoding="utf-8") == "x"
+    assert nbformat.read(notebook, as_version=4).metadata[chapters.MACHINE] == provenance.machine()
 
 
 def test_a_page_that_fails_loses_nothing_of_the_others(small: Path) -> None:
     toc = small / "_toc.yml"
-    toc.write_text(toc.read_text() + "  - file: book/two.md\n")
-    (small / "book/two.md").write_text(chapter("raise RuntimeError('planted')").replace("runs", "other"))
+    toc.write_text(toc.read_text(encoding="utf-8") + "  - file: book/two.md\n", encoding="utf-8")
+    (small / "book/two.md").write_text(
+        chapter("raise RuntimeError('planted')").replace("runs", "other"), encoding="utf-8"
+    )
     assert build(small) != 0
-    (small / "book/two.md").write_text(chapter("2").replace("runs", "other").replace("four", "again"))
+    (small / "book/two.md").write_text(
+        chapter("2").replace("runs", "other").replace("four", "again"), encoding="utf-8"
+    )
     assert build(small) == 0
-    assert (small / "book/runs.txt").read_text() == "x"
+    assert (small / "book/runs.txt").read_text(encoding="utf-8") == "x"

@@ -12,7 +12,7 @@ import reader
 
 def test_a_kernel_runs_in_an_empty_folder_of_its_own(tmp_path: Path) -> None:
     variables = reader.kernel(tmp_path, Path(sys.executable))
-    spec = json.loads((tmp_path / "jupyter/kernels/reader/kernel.json").read_text())
+    spec = json.loads((tmp_path / "jupyter/kernels/reader/kernel.json").read_text(encoding="utf-8"))
     assert variables == {"JUPYTER_PATH": str(tmp_path / "jupyter")}
     assert spec["env"] == {"PYTHONPATH": ""}  # nothing of this project gets in by the side door
     python, option, launch, empty = spec["argv"][:4]

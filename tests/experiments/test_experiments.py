@@ -21,7 +21,7 @@ from scoredrift.experiments import (
 )
 from scoredrift.generations import FreshFraction, recurse_laws
 from scoredrift.paths import ideal_energy, learned_energy
-from scoredrift.runs import load
+from scoredrift.runs import UNKNOWN, Checkpoints, load
 
 TINY = {"about": "a second", "size": 400, "generations": 2, "runs": 2}
 LITERAL = {"about": "a second", "size": 40, "generations": 2, "runs": 1, "steps": 10}
@@ -62,18 +62,16 @@ def test_the_seed_decides_and_workers_do_not(tiny, tmp_path):
 
 def test_an_interrupted_run_resumes_to_the_same_numbers(tiny, tmp_path, monkeypatch):
     whole = load(tiny.run("quick", out=tmp_path / "whole"))[0]
-    from scoredrift.experiments import mixture
+    true_write, calls = Checkpoints.write, []
 
-    true_measure, calls = mixture.Measure.__call__, []
-
-    def interrupted(self, generation):
-        calls.append(generation.index)
+    def interrupted(self, index, *state):
+        calls.append(index)
         if len(calls) == 8:
             raise KeyboardInterrupt
-        return true_measure(self, generation)
+        true_write(self, index, *state)
 
     with monkeypatch.context() as patch:
-        patch.setattr(mixture.Measure, "__call__", interrupted)
+        patch.setattr(Checkpoints, "write", interrupted)
         with pytest.raises(KeyboardInterrupt):
             tiny.run("quick", out=tmp_path / "parts")
     with pytest.raises(ValueError, match=r"^out = .*interrupted run.*--resume"):
@@ -97,7 +95,7 @@ def test_energies_approach_those_of_the_twin():
         generations=1,
         size=30_000,
         seed=1,
-        measure=Bounds(data, alpha, fit, 2000),
+        measure=Bounds(fit, 2000),
     )
     twin = recurse_laws(fit.limit, mixture_of_five(), regime=FreshFraction(alpha), generations=1)
     g = torch.Generator().manual_seed(1)
@@ -176,5 +174,5 @@ def test_what_the_package_carries_is_small_and_says_where_it_comes_from():
             assert EXPERIMENTS[note["experiment"]].scales[note["scale"]] == note["settings"]
             assert all(torch.isfinite(value).all() for value in values.values())
         assert origin.keys() >= PROVENANCE, path
-        assert not origin["commit"].endswith("+"), f"{path} comes from uncommitted code"
+        assert not origin["commit"].endswith(("+", UNKNOWN)), f"{path} comes from uncommitted code"
         json.dumps(origin)

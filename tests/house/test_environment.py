@@ -15,7 +15,7 @@ import pytest
 import environment
 from environment import Difference, compared, fitting, nearest, pins, versions, with_pins
 
-PINNED = environment.PINS.read_text()
+PINNED = environment.PINS.read_text(encoding="utf-8")
 # Set-up has said what it had to replace here; a pin that is gone from the index is no failure.
 GONE = compared(pins(PINNED), versions(environment.installed()))
 LOCK = with_pins(PINNED, {one.name: one.taken.partition("+")[0] for one in GONE})
@@ -30,7 +30,7 @@ soupsieve==4.1.2 ; python_full_version >= '3.11.5'
 def index(tmp_path_factory):
     """Skips where no package index answers."""
     asked = tmp_path_factory.mktemp("index") / "asked.in"
-    asked.write_text("packaging")
+    asked.write_text("packaging", encoding="utf-8")
     command = [sys.executable, "-m", "uv", "pip", "compile", "--quiet", str(asked)]
     done = subprocess.run(
         command, env=environment.settings_for_uv(), capture_output=True, text=True, check=False
@@ -177,7 +177,7 @@ def test_without_uv_pip_installs_and_says_so(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(sys, "prefix", str(tmp_path))
     assert environment.install() == 0
     assert "WITHOUT UV" in capsys.readouterr().err
-    assert pins((tmp_path / "constraints.txt").read_text()) == pins(PINNED)
+    assert pins((tmp_path / "constraints.txt").read_text(encoding="utf-8")) == pins(PINNED)
 
 
 def test_what_was_taken_instead_is_said_last(capsys):
@@ -194,7 +194,7 @@ def test_a_python_without_ensurepip_gets_the_remedy(monkeypatch, tmp_path, capsy
 
 def test_an_older_python_is_told_what_is_needed():
     source = Path(environment.__file__)
-    ast.parse(source.read_text(), feature_version=(3, 7))  # or it would see a syntax error
+    ast.parse(source.read_text(encoding="utf-8"), feature_version=(3, 7))  # or it would see a syntax error
     older = f"import runpy, sys; sys.version_info = (3, 8, 0); runpy.run_path({str(source)!r}, run_name='__main__')"
     done = subprocess.run([sys.executable, "-c", older], capture_output=True, text=True, check=False)
     assert done.returncode == 1
@@ -210,12 +210,12 @@ def test_the_page_on_reproducibility_shows_what_differs(planted, says, tmp_path,
 
     monkeypatch.setattr(environment, "PINS", tmp_path / "constraints.txt")
     exact = "\n".join(one.partition("+")[0] for one in environment.installed())
-    environment.PINS.write_text(with_pins(exact, planted))
-    (tmp_path / "conf.py").write_text("extensions = ['versions_page']\n")
-    (tmp_path / "index.rst").write_text("Page\n====\n\n.. versions::\n")
+    environment.PINS.write_text(with_pins(exact, planted), encoding="utf-8")
+    (tmp_path / "conf.py").write_text("extensions = ['versions_page']\n", encoding="utf-8")
+    (tmp_path / "index.rst").write_text("Page\n====\n\n.. versions::\n", encoding="utf-8")
     monkeypatch.syspath_prepend(str(environment.ROOT / "book/_ext"))
     Sphinx(tmp_path, tmp_path, tmp_path / "out", tmp_path / "trees", "text", status=None).build()
-    page = " ".join((tmp_path / "out/index.txt").read_text().split())
+    page = " ".join((tmp_path / "out/index.txt").read_text(encoding="utf-8").split())
     assert says in page
     assert ("1.2.3" in page) == bool(planted)
     assert f"Python {sys.version.split()[0]}" in page

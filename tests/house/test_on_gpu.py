@@ -39,7 +39,7 @@ def step(out, name, code, **options):
 
 
 def statuses(out):
-    steps = json.loads((out / "summary.json").read_text())["steps"]
+    steps = json.loads((out / "summary.json").read_text(encoding="utf-8"))["steps"]
     return {name: record["status"] for name, record in steps.items()}
 
 
@@ -60,20 +60,22 @@ def test_a_step_that_fails_or_hangs_loses_neither_its_own_nor_the_others_results
     assert time.monotonic() - began < 8
     wanted = {"fails": "failed", "hangs": "out of time", "partial": "partial", "good": "done"}
     assert statuses(tmp_path) == wanted
-    assert [(tmp_path / s.file).read_text() for s in steps] == ["half", "half", "half", "all"]
-    log = (tmp_path / "log.txt").read_text()
+    assert [(tmp_path / s.file).read_text(encoding="utf-8") for s in steps] == ["half", "half", "half", "all"]
+    log = (tmp_path / "log.txt").read_text(encoding="utf-8")
     assert "hangs | begun" in log
     assert "failed: fails, hangs" in log
 
 
 def printed(out, name):
     """First word that a step printed."""
-    return next(x for x in (out / "log.txt").read_text().splitlines() if f"{name} | " in x).split()[-1]
+    return next(
+        x for x in (out / "log.txt").read_text(encoding="utf-8").splitlines() if f"{name} | " in x
+    ).split()[-1]
 
 
 def is_gone(pid):
     stat = Path("/proc") / pid / "stat"
-    return not stat.exists() or stat.read_text().split()[2] == "Z"
+    return not stat.exists() or stat.read_text(encoding="utf-8").split()[2] == "Z"
 
 
 def test_partial_is_no_failure(tmp_path):
@@ -106,8 +108,8 @@ def test_a_step_is_told_when_to_stop_before_it_is_stopped(tmp_path):
     ]
     began = time.time()
     assert Run(tmp_path, 10, about()).all(steps)
-    assert float((tmp_path / "told.json").read_text()) == pytest.approx(began + 4, abs=0.9)
-    assert (tmp_path / "not.json").read_text() == "-c"  # no word was added
+    assert float((tmp_path / "told.json").read_text(encoding="utf-8")) == pytest.approx(began + 4, abs=0.9)
+    assert (tmp_path / "not.json").read_text(encoding="utf-8") == "-c"  # no word was added
 
 
 def test_another_call_repeats_what_did_not_end_and_skips_the_rest(tmp_path):
@@ -119,7 +121,7 @@ def test_another_call_repeats_what_did_not_end_and_skips_the_rest(tmp_path):
     ]
 
     def counts():
-        return [len((tmp_path / s.file).read_text()) for s in steps]
+        return [len((tmp_path / s.file).read_text(encoding="utf-8")) for s in steps]
 
     assert not Run(tmp_path, 9, about()).all(steps)
     assert counts() == [1, 1, 1]
@@ -132,7 +134,7 @@ def test_another_call_repeats_what_did_not_end_and_skips_the_rest(tmp_path):
     (tmp_path / "good.json").unlink()
     assert Run(tmp_path, 9, about(commit="another")).all(steps)
     assert counts() == [3, 3, 1]
-    assert (tmp_path / "log.txt").read_text().count("good: done before") == 2
+    assert (tmp_path / "log.txt").read_text(encoding="utf-8").count("good: done before") == 2
 
 
 def test_a_call_that_is_interrupted_says_which_step_it_was_in(tmp_path, monkeypatch):
@@ -155,7 +157,7 @@ def test_rehearsal_and_results_do_not_mix(tmp_path):
 
 
 def test_the_folder_stays_small_and_without_drafts(tmp_path):
-    (tmp_path / ".gitignore").write_text("*")  # not ours
+    (tmp_path / ".gitignore").write_text("*", encoding="utf-8")  # not ours
     draft = "(out / '.state.safetensors.0123456789abcdef0123456789abcdef').write_bytes(bytes(9)); "
     chatty = "print('x' * 3_000_000)"
     assert Run(tmp_path, 9, about()).all([step(tmp_path, "chatty", draft + chatty)])
@@ -171,7 +173,7 @@ def test_the_folder_stays_small_and_without_drafts(tmp_path):
 
 def test_the_summary_says_where_everything_comes_from(tmp_path):
     Run(tmp_path, 5, about()).all([step(tmp_path, "one", "file.write_text('abc')")])
-    found = json.loads((tmp_path / "summary.json").read_text())
+    found = json.loads((tmp_path / "summary.json").read_text(encoding="utf-8"))
     assert found["provenance"].keys() >= {"command", "commit", "date", "device", "matmul", "seed", "versions"}
     assert found["rehearsal"] is False
     record = found["steps"]["one"]
@@ -226,8 +228,10 @@ def test_a_run_of_tests_in_which_all_were_skipped_is_a_failure(tmp_path):
     recorder = cuda_tests.Recorder(path, {"provenance": {}})
     skipped = {"outcome": "skipped", "skipped": True, "longrepr": ("file", 1, "Skipped: no device")}
     recorder.pytest_runtest_logreport(outcome("a", when="setup", **skipped))
-    assert json.loads(path.read_text())["tests"][0]["reason"] == "Skipped: no device"  # without an end
-    assert not json.loads(path.read_text())["complete"]
+    assert (
+        json.loads(path.read_text(encoding="utf-8"))["tests"][0]["reason"] == "Skipped: no device"
+    )  # without an end
+    assert not json.loads(path.read_text(encoding="utf-8"))["complete"]
     assert not recorder.finish(0)
     recorder.pytest_runtest_logreport(outcome("b", when="setup", outcome="passed", passed=True))
     recorder.pytest_runtest_logreport(outcome("b", outcome="passed", passed=True))
@@ -236,7 +240,7 @@ def test_a_run_of_tests_in_which_all_were_skipped_is_a_failure(tmp_path):
     assert recorder.report["passed"] == 1
     recorder.pytest_collectreport(outcome("c", outcome="failed", longrepr="E" * 9999))
     assert not recorder.finish(0)
-    assert len(json.loads(path.read_text())["tests"][-1]["reason"]) == cuda_tests.LONGEST
+    assert len(json.loads(path.read_text(encoding="utf-8"))["tests"][-1]["reason"]) == cuda_tests.LONGEST
     assert not cuda_tests.Recorder(path, {"provenance": {}}).finish(5)
 
 
@@ -304,7 +308,7 @@ def test_the_rehearsal_of_figure_1_and_benchmark_from_the_command_line(tmp_path,
     values, note = load(tmp_path / "mixture-literal-rehearsal.safetensors")
     assert note["rehearsal"] is True
     assert values["0.9/second_moment"].shape == (1, 5, 10)
-    rows = json.loads((tmp_path / "benchmark-cuda.json").read_text())
+    rows = json.loads((tmp_path / "benchmark-cuda.json").read_text(encoding="utf-8"))
     assert {row["group"] for row in rows["rows"]} == {"score", "step", "parts", "ceiling"}
     assert len(rows["left_out"]) > 10
     assert rows["provenance"]["seconds"] > 0

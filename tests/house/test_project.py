@@ -14,7 +14,7 @@ import environment
 import scoredrift
 
 ROOT = Path(__file__).resolve().parents[2]
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
 
 def names(requirements: list[str]) -> set[str]:
@@ -23,7 +23,7 @@ def names(requirements: list[str]) -> set[str]:
 
 
 def test_environment_declares_nothing_of_its_own() -> None:
-    environment = yaml.safe_load((ROOT / "environment.yml").read_text())
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
     *conda, pip = environment["dependencies"]
     assert conda == [f"python{PROJECT['requires-python']}", "make", "pip"]
     assert pip == {"pip": ["--constraint constraints.txt", "--editable .[book,test,dev]"]}
@@ -33,11 +33,11 @@ def test_environment_declares_nothing_of_its_own() -> None:
 @pytest.mark.parametrize("python", ["3.11.0", "3.11.7", "3.12.0", "3.13.0", "3.14.0", "3.15.0"])
 def test_every_declared_dependency_is_pinned_for_every_python(python: str) -> None:
     declared = names(PROJECT["dependencies"]).union(*map(names, PROJECT["optional-dependencies"].values()))
-    assert declared <= environment.pins(environment.PINS.read_text(), python).keys()
+    assert declared <= environment.pins(environment.PINS.read_text(encoding="utf-8"), python).keys()
 
 
 def test_pins_are_plain() -> None:
-    lines = environment.PINS.read_text().splitlines()
+    lines = environment.PINS.read_text(encoding="utf-8").splitlines()
     pin = r"[a-z0-9-]+==[\w.]+( ; [^;#]+)?"
     assert all(re.fullmatch(pin, line) for line in lines), (
         "one pin a line, no build tags, hashes or addresses"
@@ -48,33 +48,35 @@ def test_pins_are_plain() -> None:
 
 def test_address_follows_from_the_configuration() -> None:
     for name, text in book.address(ROOT).items():
-        assert (ROOT / name).read_text() == text, f"{name}: run `make address`"
+        assert (ROOT / name).read_text(encoding="utf-8") == text, f"{name}: run `make address`"
 
 
 @pytest.mark.parametrize("url", ["https://github.com/example/scoredrift", ""])
 def test_address_is_written_everywhere_and_taken_back(tmp_path: Path, url: str) -> None:
     for name in ("README.md", "CITATION.cff", "pyproject.toml"):
-        (tmp_path / name).write_text((ROOT / name).read_text())
-    config = (ROOT / "_config.yml").read_text()
-    (tmp_path / "_config.yml").write_text(config.replace('url: ""', 'url: "https://github.com/old/place"'))
+        (tmp_path / name).write_text((ROOT / name).read_text(encoding="utf-8"), encoding="utf-8")
+    config = (ROOT / "_config.yml").read_text(encoding="utf-8")
+    (tmp_path / "_config.yml").write_text(
+        config.replace('url: ""', 'url: "https://github.com/old/place"'), encoding="utf-8"
+    )
     for name, text in book.address(tmp_path).items():
         assert "old/place" in text
-        (tmp_path / name).write_text(text)
-    (tmp_path / "_config.yml").write_text(config.replace('url: ""', f'url: "{url}"'))
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    (tmp_path / "_config.yml").write_text(config.replace('url: ""', f'url: "{url}"'), encoding="utf-8")
     texts = book.address(tmp_path)
     assert all("old/place" not in text for text in texts.values())
     assert all(url.removeprefix("https://github.com/") in text for text in texts.values())
     assert tomllib.loads(texts["pyproject.toml"])["project"]["urls"] == ({"Repository": url} if url else {})
     assert yaml.safe_load(texts["CITATION.cff"]).get("repository-code", "") == url
     if not url:
-        assert texts == {name: (ROOT / name).read_text() for name in texts}
+        assert texts == {name: (ROOT / name).read_text(encoding="utf-8") for name in texts}
 
 
 @pytest.mark.parametrize("document", ["README.md", "book/how-to.md"])
 def test_code_of_the_documents_runs(
     document: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / document).read_text(), re.S)
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / document).read_text(encoding="utf-8"), re.S)
     assert blocks
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {}  # a reader runs the blocks of a page one after the other
@@ -84,9 +86,9 @@ def test_code_of_the_documents_runs(
 
 
 def test_version_is_the_same_everywhere() -> None:
-    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
     assert scoredrift.__version__ == PROJECT["version"] == citation["version"]
-    assert f"## {scoredrift.__version__}" in (ROOT / "CHANGELOG.md").read_text()
+    assert f"## {scoredrift.__version__}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
 
 
 def test_picture_of_the_readme_is_the_one_in_the_notebook() -> None:

@@ -58,12 +58,13 @@ def test_seeds_move_by_whole_offsets(monkeypatch):
 
 
 def test_an_offset_reaches_the_kernel(tmp_path):
-    (tmp_path / "_toc.yml").write_text("root: one.md\nparts: []\n")
-    (tmp_path / "_config.yml").write_text("execute: {timeout: 60}\n")
+    (tmp_path / "_toc.yml").write_text("root: one.md\nparts: []\n", encoding="utf-8")
+    (tmp_path / "_config.yml").write_text("execute: {timeout: 60}\n", encoding="utf-8")
     (tmp_path / "one.md").write_text(
         "---\nkernelspec: {name: python3, display_name: Python 3}\n---\n\n"
         "```{code-cell} ipython3\nfrom scoredrift.notebook import current_seed\nassert current_seed(1) == 1\n```\n\n"
-        "```{code-cell} ipython3\nprint(current_seed(1))\n```\n"
+        "```{code-cell} ipython3\nprint(current_seed(1))\n```\n",
+        encoding="utf-8",
     )
     still, moved = (execution.run(tmp_path, Path("one.md"), seed_offset=offset) for offset in (0, 2))
     assert still.error is None

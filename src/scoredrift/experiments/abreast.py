@@ -28,9 +28,10 @@ from torch import Tensor
 from scoredrift import _checks
 from scoredrift.experiments.base import Experiment, file_name
 from scoredrift.experiments.mixture import ALPHAS, LITERAL, Measure, run_case
+from scoredrift.experiments.result import STREAMS
 from scoredrift.generations import History, KernelFit
 from scoredrift.laws import Law
-from scoredrift.runs import load, provenance, save
+from scoredrift.runs import load, locked, place, provenance, save
 
 _SLACK = 1.1
 
@@ -52,7 +53,7 @@ def always_pictured(settings: Mapping[str, Any], alpha: float, fit: KernelFit, t
 def run_abreast(
     scale: str,
     *,
-    out: Path,
+    out: Path | str,
     device: str,
     seed: int = 2602,
     until: float = math.inf,
@@ -83,7 +84,7 @@ def run_abreast(
         The generation that all runs have reached; −1 for none.
 
     Raises:
-        ValueError: an unknown scale; a state or a result of other settings.
+        ValueError: an unknown scale; a state or a result of other settings; another call at work in the folder.
 
     >>> import tempfile
     >>> tiny, out = {"size": 50, "generations": 2, "runs": 1, "steps": 5}, Path(tempfile.mkdtemp())
@@ -99,54 +100,58 @@ def run_abreast(
         _checks.refuse("scale", repr(scale), f"choose one of {', '.join(experiment.scales)}")
     settings = experiment.scales[scale] if settings is None else settings
     note["settings"], last = dict(settings), settings["generations"]
+    note["axes"] = list(experiment.axes)
+    out = place(out)
     result = out / file_name(experiment.name, scale)
     state = result.with_name(f"{result.stem}-state{result.suffix}")
-    same = {"seed": seed, "device": torch.device(device).type, "alphas": list(alphas), **note["settings"]}
-    if result.exists() and not state.exists():
-        _compare(result, load(result)[1]["same"], same)
-        return last  # a state is kept until then
-    runs, parts = _read(state, same) if state.exists() else ({}, [])
-    cases = {f"{alpha}/{run}": (alpha, run) for alpha in alphas for run in range(settings["runs"])}
+    same: dict[str, Any] = {"seed": seed, "streams": STREAMS, "device": torch.device(device).type}
+    same |= {"alphas": list(alphas), **note["settings"]}
+    with locked(out):
+        if result.exists() and not state.exists():
+            _compare(result, load(result)[1].get("same", {}), same)
+            return last  # a state is kept until then
+        runs, parts = _read(state, same) if state.exists() else ({}, [])
+        cases = {f"{alpha}/{run}": (alpha, run) for alpha in alphas for run in range(settings["runs"])}
 
-    began = clock()
-    parts = [*parts, provenance(seed=seed, device=device)]
-    task: Callable[..., History] = partial(
-        run_case, settings, measuring=always_pictured, seed=seed, device=device
-    )
+        began = clock()
+        parts = [*parts, provenance(seed=seed, device=device) | {"streams": STREAMS}]
+        task: Callable[..., History] = partial(
+            run_case, settings, measuring=always_pictured, seed=seed, device=device
+        )
 
-    def reached() -> int:
-        return min(len(runs[label].measured) if label in runs else 0 for label in cases) - 1
+        def reached() -> int:
+            return min(len(runs[label].measured) if label in runs else 0 for label in cases) - 1
 
-    def keep() -> None:
-        parts[-1]["seconds"] = round(clock() - began, 1)
-        _write(state, runs, {"same": same, "parts": parts})
-        if reached() >= 0:
-            seconds = round(sum(part["seconds"] for part in parts), 1)
-            origin = parts[-1] | {"seconds": seconds, "resumed": len(parts) > 1, "workers": 1}
-            told = {"reached": reached(), "same": same, "provenance": origin, "parts": parts}
-            told["precision"] = str(next(iter(runs.values())).drawn.dtype)
-            save(result, _values(runs, cases, reached()), note | told)
+        def keep() -> None:
+            parts[-1]["seconds"] = round(clock() - began, 1)
+            _write(state, runs, {"same": same, "parts": parts})
+            if reached() >= 0:
+                seconds = round(sum(part["seconds"] for part in parts), 1)
+                origin = parts[-1] | {"seconds": seconds, "resumed": len(parts) > 1, "workers": 1}
+                told = {"reached": reached(), "same": same, "provenance": origin, "parts": parts}
+                told["precision"] = str(next(iter(runs.values())).drawn.dtype)
+                save(result, _values(runs, cases, reached()), note | told)
 
-    if runs:
-        keep()  # an interruption may have come between state and result
-    slowest = 0.0
-    while (index := reached() + 1) <= last:
-        for label, (alpha, run) in cases.items():
-            if label in runs and len(runs[label].measured) > index:
-                continue
-            start = clock()
-            if start + _SLACK * slowest > until:
-                say(f"no time for another generation, which took up to {slowest:.1f} s")
-                return reached()
-            case = {"alpha": alpha, "run": run, "folder": None, "progress": False}
-            found = task(**case, last=index, after=runs.get(label))
-            same_data = [other for other, (_, its_run) in cases.items() if its_run == run]
-            runs |= dict.fromkeys([label] if index else same_data, found)
-            slowest = max(slowest, clock() - start)
-            say(f"α = {alpha}: generation {index} of {last} in {clock() - start:.1f} s")
-            keep()
-    state.unlink(missing_ok=True)
-    return last
+        if runs:
+            keep()  # an interruption may have come between state and result
+        slowest = 0.0
+        while (index := reached() + 1) <= last:
+            for label, (alpha, run) in cases.items():
+                if label in runs and len(runs[label].measured) > index:
+                    continue
+                start = clock()
+                if start + _SLACK * slowest > until:
+                    say(f"no time for another generation, which took up to {slowest:.1f} s")
+                    return reached()
+                case = {"alpha": alpha, "run": run, "folder": None, "progress": False}
+                found = task(**case, last=index, after=runs.get(label))
+                same_data = [other for other, (_, its_run) in cases.items() if its_run == run]
+                runs |= dict.fromkeys([label] if index else same_data, found)
+                slowest = max(slowest, clock() - start)
+                say(f"α = {alpha}: generation {index} of {last} in {clock() - start:.1f} s")
+                keep()
+        state.unlink(missing_ok=True)
+        return last
 
 
 def _values(runs: Mapping[str, History], cases: Mapping[str, Any], reached: int) -> dict[str, Tensor]:

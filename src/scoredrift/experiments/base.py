@@ -14,32 +14,12 @@ import torch
 from torch import Tensor
 
 from scoredrift import _checks
+from scoredrift.experiments.result import OLD_STREAMS, STREAMS, Result
 from scoredrift.generations import History
-from scoredrift.runs import cases, load, provenance, save, sweep
+from scoredrift.runs import cases, load, locked, note_of, place, provenance, save, sweep
 
 SCALES = ("quick", "medium", "paper")
 RESULTS = Path(__file__).parent / "results"
-
-
-@dataclass(frozen=True)
-class Result:
-    """Numbers of one experiment with their provenance.
-
-    Args:
-        values: tensors by name.
-        note: settings and provenance.
-
-    >>> Result({"x": torch.zeros(2)}, {"provenance": {"seed": 1}}).provenance
-    {'seed': 1}
-    """
-
-    values: dict[str, Tensor]
-    note: dict[str, Any]
-
-    @property
-    def provenance(self) -> dict[str, Any]:
-        """Device, command, seed, commit, versions, date and duration."""
-        return self.note["provenance"]
 
 
 @dataclass(frozen=True)
@@ -52,6 +32,7 @@ class Experiment:
         scales: settings by scale, each with an entry ``about`` that says what it costs.
         task: computes the numbers; called with settings, seed, device, folder for checkpoints,
             workers and progress.
+        axes: names of what varies between its runs, in the order of the labels of its values.
 
     >>> from scoredrift.experiments import EXPERIMENTS
     >>> sorted(EXPERIMENTS["mixture"].scales)
@@ -62,16 +43,18 @@ class Experiment:
     title: str
     scales: Mapping[str, Mapping[str, Any]]
     task: Callable[..., dict[str, Tensor]]
+    axes: Sequence[str] = ("alpha",)
 
     def run(
         self,
         scale: str,
         *,
-        out: Path,
+        out: Path | str,
         device: str = "cpu",
         seed: int = 2602,
         workers: int = 1,
         resume: bool = False,
+        force: bool = False,
         progress: bool = False,
     ) -> Path:
         """Run at a scale and store the result in ``out``.
@@ -80,33 +63,44 @@ class Experiment:
             scale: quick, medium or paper.
             out: folder of the result; checkpoints lie below it while the run lasts.
             device: torch device.
-            seed: ≥ 0.
+            seed: ≥ 0; with the number of a run it fixes all its random numbers, as (seed, run).
             workers: processes.
             resume: go on from the checkpoints of an interrupted run.
+            force: overwrite a result that is there.
             progress: show progress bars.
 
         Returns:
             File of the result.
 
         Raises:
-            ValueError: a scale or device that does not exist, or checkpoints of an interrupted run
-                while ``resume`` is false.
+            ValueError: a scale or device that does not exist; a folder that cannot be made; a result that is
+                there, without ``force``; checkpoints of an interrupted run, without ``resume``; another run at
+                work on them.
+            OSError: the disk is full; the checkpoints remain.
         """
         if scale not in self.scales:
             _checks.refuse("scale", repr(scale), f"choose one of {', '.join(self.scales)}")
         _available(device)
-        checkpoints = out / f"{self.name}-{scale}-checkpoints"
+        seed, workers = _checks.count("seed", seed, least=0), _checks.count("workers", workers)
+        out = place(out)
+        path, checkpoints = out / file_name(self.name, scale), out / f"{self.name}-{scale}-checkpoints"
+        if path.exists() and not force:
+            origin = (note_of(path) or {}).get("provenance", {})
+            what = f"the result of seed {origin['seed']}, {origin['date']}" if origin else "something"
+            remedy = f"holds {what}; choose another folder, or overwrite it by force=True (--force)"
+            _checks.refuse("out", path, remedy)
         if checkpoints.exists() and not resume:
             remedy = "an interrupted run left checkpoints there: pass resume=True (--resume), or delete it"
             _checks.refuse("out", checkpoints, remedy)
-        origin, began = provenance(seed=seed, device=device), time.perf_counter()
-        options = {"seed": seed, "device": device, "workers": workers, "progress": progress}
-        values = self.task(self.scales[scale], folder=checkpoints, **options)
-        origin |= {"resumed": resume, "seconds": round(time.perf_counter() - began, 1), "workers": workers}
-        note = {"experiment": self.name, "scale": scale, "settings": dict(self.scales[scale])}
-        path = out / file_name(self.name, scale)
-        save(path, values, note | {"provenance": origin})
-        shutil.rmtree(checkpoints, ignore_errors=True)
+        with locked(checkpoints):
+            origin, began = provenance(seed=seed, device=device), time.perf_counter()
+            options = {"seed": seed, "device": device, "workers": workers, "progress": progress}
+            values = self.task(self.scales[scale], folder=checkpoints, **options)
+            seconds = round(time.perf_counter() - began, 1)
+            origin |= {"resumed": resume, "seconds": seconds, "streams": STREAMS, "workers": workers}
+            note = {"experiment": self.name, "scale": scale, "settings": dict(self.scales[scale])}
+            save(path, values, note | {"axes": list(self.axes), "provenance": origin})
+            shutil.rmtree(checkpoints, ignore_errors=True)
         return path
 
 
@@ -173,7 +167,7 @@ def file_name(name: str, scale: str) -> str:
     return f"{name}-{scale}.safetensors"
 
 
-def stored(name: str, scale: str, folder: Path | None = None, *, partial: bool = False) -> Result:
+def stored(name: str, scale: str, folder: Path | str | None = None, *, partial: bool = False) -> Result:
     """Result that was computed before: one that came with the package, or one of your own.
 
     Args:
@@ -184,7 +178,8 @@ def stored(name: str, scale: str, folder: Path | None = None, *, partial: bool =
             one it reached, and whoever shows it must say so.
 
     Returns:
-        Values and provenance.
+        Values and provenance. A result from before the provenance said how random numbers follow from the
+        seed says so by ``streams``, too: "seed + run".
 
     Raises:
         ValueError: there is no such result, its file is damaged, it is a rehearsal's, or it is partial
@@ -195,11 +190,14 @@ def stored(name: str, scale: str, folder: Path | None = None, *, partial: bool =
     ...
     ValueError: result = mixture-giant.safetensors: not stored; run: scoredrift run mixture --scale giant
     """
-    path = (RESULTS if folder is None else folder) / file_name(name, scale)
+    path = (RESULTS if folder is None else place(folder)) / file_name(name, scale)
     if not path.exists():
         remedy = f"not stored; run: scoredrift run {name} --scale {scale}"
         _checks.refuse("result", path.name, remedy)
     result = Result(*load(path))
+    if not {"settings", "provenance"} <= result.note.keys():
+        _checks.refuse("result", path, "no result of an experiment; choose another folder")
+    result.provenance.setdefault("streams", OLD_STREAMS)
     _no_rehearsal("result", path, result.note)
     last = result.note["settings"]["generations"]
     reached = result.note.get("reached", last)
@@ -209,7 +207,7 @@ def stored(name: str, scale: str, folder: Path | None = None, *, partial: bool =
     return result
 
 
-def benchmark(name: str, folder: Path | None = None) -> dict[str, Any]:
+def benchmark(name: str, folder: Path | str | None = None) -> dict[str, Any]:
     """What ``make bench`` and ``make gpu`` measured and stored in the package.
 
     Args:
@@ -225,7 +223,7 @@ def benchmark(name: str, folder: Path | None = None) -> dict[str, Any]:
     >>> sorted(benchmark("cpu"))
     ['provenance', 'rows']
     """
-    path = (RESULTS if folder is None else folder) / f"benchmark-{name}.json"
+    path = (RESULTS if folder is None else place(folder)) / f"benchmark-{name}.json"
     if not path.exists():
         _checks.refuse(
             "name", repr(name), "no benchmark is stored under it; run make bench or make gpu there"

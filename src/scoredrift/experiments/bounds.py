@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -26,7 +26,7 @@ from scoredrift.estimates import Estimate
 from scoredrift.experiments.base import Experiment, run_cases
 from scoredrift.experiments.mixture import run_case
 from scoredrift.generations import Generation, KernelFit, Measured
-from scoredrift.laws import Blend, KernelDensity, Law, Marginal
+from scoredrift.laws import KernelDensity, Law, Marginal
 from scoredrift.observability import by_pairs
 from scoredrift.paths import ideal_energy, learned_energy
 from scoredrift.process import OrnsteinUhlenbeck
@@ -79,22 +79,18 @@ class Bounds:
     """Measures ``one_generation`` in every generation of a kernel-density recursion.
 
     Args:
-        target: the data law p.
-        alpha: fresh fraction α of the run.
         fit: how the models of the run are fitted.
         draws: number of draws for each estimate, ≥ 100.
         generations: those that are measured; None for all.
 
     >>> from scoredrift import FreshFraction, mixture_of_five, recurse
     >>> data, fit = mixture_of_five(dtype=torch.float32), KernelFit(0.6, OrnsteinUhlenbeck())
-    >>> measure = Bounds(data, 0.5, fit, draws=200)
+    >>> measure = Bounds(fit, draws=200)
     >>> run = recurse(fit, data, regime=FreshFraction(0.5), generations=1, size=50, seed=0, measure=measure)
     >>> run["eta"].shape  # value and standard error of each generation
     torch.Size([2, 2])
     """
 
-    target: Law
-    alpha: float
     fit: KernelFit
     draws: int
     generations: tuple[int, ...] | None = None
@@ -103,10 +99,7 @@ class Bounds:
         """What ``one_generation`` returns, for the model of this generation, if it is to be measured."""
         if self.generations is not None and generation.index not in self.generations:
             return {}
-        trained_on = self.target
-        if generation.previous is not None and self.alpha < 1:
-            trained_on = Blend((self.alpha, 1 - self.alpha), (self.target, cast(Law, generation.previous)))
-        model = KernelDensity(generation.training, self.fit.bandwidth)
+        model, trained_on = KernelDensity(generation.training, self.fit.bandwidth), generation.trained_on
         return one_generation(model, trained_on, self.fit.process, self.draws, generator=generation.generator)
 
 
@@ -115,9 +108,8 @@ def priced(settings: Mapping[str, Any], alpha: float, fit: KernelFit, target: La
 
     Args:
         settings: an entry of the scales below, with ``draws`` and, if not all, ``measured`` generations.
-        alpha: fresh fraction α of the run.
-        fit: how its models are fitted.
-        target: the data law p.
+        fit: how the models of the run are fitted.
+        alpha, target: the run; what a generation was trained on travels with it.
 
     >>> from scoredrift import mixture_of_five
     >>> ou = OrnsteinUhlenbeck()
@@ -125,7 +117,7 @@ def priced(settings: Mapping[str, Any], alpha: float, fit: KernelFit, target: La
     200
     """
     measured = settings.get("measured")
-    return Bounds(target, alpha, fit, settings["draws"], None if measured is None else tuple(measured))
+    return Bounds(fit, settings["draws"], None if measured is None else tuple(measured))
 
 
 def run_all(
@@ -195,4 +187,5 @@ BANDWIDTHS = Experiment(
         },
     },
     partial(run_all, over={"bandwidth": (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8)}),
+    axes=("alpha", "bandwidth"),
 )

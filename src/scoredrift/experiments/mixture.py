@@ -119,7 +119,7 @@ def run_case(
     run: int,
     seed: int,
     device: str,
-    folder: Path | None,
+    folder: Path | str | None,
     progress: bool,
     bandwidth: float = BANDWIDTH,
     measuring: Callable[..., Callable[[Generation], Measured]] = pictured,
@@ -131,7 +131,7 @@ def run_case(
     Args:
         settings: an entry of the scales of an experiment; with ``steps`` each generation is simulated.
         alpha: fresh fraction.
-        run: number of the run; with ``seed`` it fixes the random numbers.
+        run: number of the run; (seed, run) fixes the random numbers.
         seed: seed of the experiment.
         device: torch device.
         folder: checkpoints of this run; None for none.
@@ -156,7 +156,7 @@ def run_case(
         regime=FreshFraction(alpha),
         generations=settings["generations"] if last is None else last,
         size=settings["size"],
-        seed=seed + run,
+        seed=(seed, run),
         measure=measuring(settings, alpha, exact, data),
         folder=folder,
         after=after,

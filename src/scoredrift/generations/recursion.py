@@ -276,7 +276,8 @@ def recurse(
             if drawn is None:
                 training = target.sample(size, generator=numbers(index, "fresh"))
             else:
-                before = _refit(fitted, index - 1, training) if model is None else _keep(model)
+                again = functools.partial(_refit, fitted, index - 1, training)
+                before = again if model is None else _keep(model)
                 source = numbers(index, "fresh")
 
                 def fresh(n: int, source: torch.Generator = source) -> Tensor:
@@ -302,8 +303,8 @@ def recurse(
     assert drawn is not None
     if model is not None:
         return History(tuple(measured), drawn, _keep(model))
-    again = after.last if after is not None else _refit(fitted, generations, training)
-    return History(tuple(measured), drawn, again)
+    refit = functools.partial(_refit, fitted, generations, training)
+    return History(tuple(measured), drawn, refit if after is None else after.last)
 
 
 def _training_law(
@@ -327,16 +328,11 @@ def _keep(model: Source) -> Callable[[], Source]:
     return lambda: model
 
 
-def _refit(
-    fitted: Callable[[int, Tensor], Source], index: int, training: Tensor | None
-) -> Callable[[], Source]:
-    def refit() -> Source:
-        if training is None:
-            remedy = "a history lacks its training set; continue from checkpoints, by folder=…"
-            _checks.refuse(f"model of generation {index}", None, remedy)
-        return fitted(index, training)
-
-    return refit
+def _refit(fitted: Callable[[int, Tensor], Source], index: int, training: Tensor | None) -> Source:
+    if training is None:
+        remedy = "a history lacks its training set; continue from checkpoints, by folder=…"
+        _checks.refuse(f"model of generation {index}", None, remedy)
+    return fitted(index, training)
 
 
 def _as_tensors(measured: Measured, index: int) -> dict[str, Tensor]:

@@ -28,6 +28,7 @@ from scoredrift.runs.storage import is_foreign, load, note_of, place, save
 
 _KEPT = 2
 _LOCK = ".lock"
+_DIGEST = re.compile(r"\b[0-9a-f]{16}\b")
 _DRAFT = re.compile(r"\.generation-\d{4,}\.safetensors\.[0-9a-f]{8,32}")
 
 
@@ -74,6 +75,7 @@ def locked(folder: Path | str) -> Iterator[None]:
     ValueError: folder = ...: another run is at work there; wait until it ends, or choose another folder
     """
     folder = place(folder)
+    made = not folder.exists()
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -86,6 +88,9 @@ def locked(folder: Path | str) -> Iterator[None]:
             with suppress(OSError):  # Windows keeps open files
                 (folder / _LOCK).unlink()
             os.close(file)
+        if made:
+            with suppress(OSError):  # not empty: it was of use
+                folder.rmdir()
 
 
 def _hold(path: Path) -> int | None:
@@ -225,6 +230,11 @@ class Checkpoints:
         for name in sorted(self.settings.keys() | stored.keys()):
             here, there = self.settings.get(name), stored.get(name)
             if _text(here) != _text(there):
+                if _DIGEST.sub("", _text(here)) == _DIGEST.sub("", _text(there)):
+                    remedy = (
+                        f"the checkpoints in {self.folder} are of other code, or of other values it reads"
+                    )
+                    _checks.refuse(name, here, f"{remedy}; choose another folder")
                 remedy = f"the checkpoints in {self.folder} have {there}; choose another folder"
                 _checks.refuse(name, here, remedy)
 

@@ -17,6 +17,7 @@ on the Python version (3.11, 3.12, …), which stands beside it, and on docstrin
 from __future__ import annotations
 
 import contextlib
+import copyreg
 import dataclasses
 import dis
 import functools
@@ -173,7 +174,8 @@ class _Description:
 
     def _as_pickled(self, thing: Any) -> Any:
         try:
-            stored = thing.__reduce_ex__(4)
+            registered = copyreg.dispatch_table.get(type(thing))  # regular expressions, for one
+            stored = registered(thing) if registered else thing.__reduce_ex__(4)
         except Exception as error:
             remedy = f"what it holds cannot be known ({error}); pass functions, dataclasses or plain objects"
             _checks.refuse(self.trail[-1], repr(thing), remedy)

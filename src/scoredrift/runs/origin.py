@@ -18,6 +18,8 @@ from threadpoolctl import threadpool_info
 
 from scoredrift._version import __version__
 
+UNKNOWN = "unknown, perhaps modified"
+
 
 def provenance(*, seed: int, device: torch.device | str) -> dict[str, Any]:
     """Everything that someone needs to run it again and compare; take it when the run starts.
@@ -116,25 +118,37 @@ def commit() -> str:
     """Commit of the checkout that the package runs from, marked where files differ from it.
 
     A copy of the files without their history has no commit to read: whoever copies sets the environment
-    variable ``SCOREDRIFT_COMMIT``.
+    variable ``SCOREDRIFT_COMMIT``. A repository that merely surrounds the package, as the project in whose
+    environment it is installed, is not its checkout.
 
     Returns:
-        Hash, with "+" appended where there are uncommitted changes; outside a checkout what the
-        variable says, or "released".
+        Hash, with "+" appended where there are uncommitted changes. Outside a checkout what the variable
+        says, or "released" for an installed package; "unknown, perhaps modified" for a mere copy, and where
+        git is missing or refuses to look, as it does in a checkout of another user.
 
     >>> len(commit()) > 0
     True
     """
-    folder = Path(__file__).parent
-    try:
-        head = _git("rev-parse", "--short=12", "HEAD", folder=folder)
-        changed = _git("status", "--porcelain", "--untracked-files=no", "--", ".", folder=folder)
-    except (OSError, subprocess.CalledProcessError):
-        return os.environ.get("SCOREDRIFT_COMMIT") or "released"
-    return head + ("+" if changed else "")
+    return _commit(Path(scoredrift.__file__).parent)
+
+
+def _commit(package: Path) -> str:
+    root = package.parents[1]
+    if (root / ".git").exists() and package == root / "src" / package.name:
+        try:
+            head = _git("rev-parse", "--short=12", "HEAD", folder=package)
+            changed = _git("status", "--porcelain", "--untracked-files=no", "--", ".", folder=package)
+            tracked = _git("ls-files", "--", "__init__.py", folder=package)
+        except (OSError, subprocess.CalledProcessError):
+            return os.environ.get("SCOREDRIFT_COMMIT") or UNKNOWN
+        if tracked:
+            return head + ("+" if changed else "")
+    installed = not {"site-packages", "dist-packages"}.isdisjoint(package.parts)
+    return os.environ.get("SCOREDRIFT_COMMIT") or ("released" if installed else UNKNOWN)
 
 
 def _git(*words: str, folder: Path) -> str:
-    return subprocess.run(
-        ["git", *words], cwd=folder, check=True, capture_output=True, text=True
-    ).stdout.strip()
+    # Variables such as GIT_DIR, which hooks set, would lead to another repository.
+    own = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    options: dict[str, Any] = {"check": True, "capture_output": True, "encoding": "utf-8", "env": own}
+    return subprocess.run(["git", *words], cwd=folder, **options).stdout.strip()
