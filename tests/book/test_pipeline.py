@@ -155,7 +155,7 @@ def test_notebooks_and_pages_come_from_one_run(small: Path) -> None:
     assert build(small, "notebooks") == 0
     assert build(small) == 0
     assert runs.read_text(encoding="utf-8") == "x"
-    assert nbformat.read(notebook, as_version=4).metadata[chapters.MACHINE] == provenance.machine()
+    assert nbformat.read(notebook, as_version=4).metadata[chapters.MACHINE] == machine()
 
 
 def test_a_page_that_fails_loses_nothing_of_the_others(small: Path) -> None:

@@ -1,8 +1,6 @@
-"""Experiments and their command line where something is in the way; axes; whose commit; files in UTF-8."""
+"""Experiments and their command line where something is in the way; and axes of results."""
 
-import ast
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,9 +9,8 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-import scoredrift
 from scoredrift.cli import app
-from scoredrift.experiments import EXPERIMENTS, Experiment, Result, run_abreast, run_all, stored
+from scoredrift.experiments import EXACT, EXPERIMENTS, Experiment, Result, run_abreast, stored
 from scoredrift.runs import load, locked, save
 
 ROOT = Path(__file__).parents[2]
@@ -22,7 +19,7 @@ TINY = {"about": "a second", "size": 40, "generations": 2, "runs": 2}
 
 @pytest.fixture(autouse=True)
 def tiny(monkeypatch):
-    experiment = Experiment("tiny", "a small mixture – five peaks, α by α", {"quick": TINY}, run_all)
+    experiment = Experiment("tiny", "a small mixture – five peaks, α by α", {"quick": TINY}, EXACT.task)
     monkeypatch.setitem(EXPERIMENTS, "tiny", experiment)
     return experiment
 
@@ -213,99 +210,3 @@ def test_axes_are_in_the_order_of_numbers_and_must_fit_the_settings():
         found["z"]
     with pytest.raises(ValueError, match=r"^a\.shape = \[2, 1, 2\]: the settings speak of"):
         result(TWO, axes=["h"], settings={"runs": 3, "generations": 1}).axes_of("a")
-
-
-def git(folder, *words):
-    who = ["-c", "user.name=n", "-c", "user.email=e", "-c", "commit.gpgsign=false"]
-    return subprocess.run(["git", *who, *words], cwd=folder, check=True, capture_output=True).stdout.decode()
-
-
-def package(root):
-    """A copy of the file that says the commit, in a package of the name."""
-    folder = root / "scoredrift"
-    folder.mkdir(parents=True)
-    (folder / "__init__.py").write_text("", encoding="utf-8")
-    return folder
-
-
-@pytest.fixture
-def elsewhere(tmp_path, monkeypatch):
-    monkeypatch.delenv("SCOREDRIFT_COMMIT", raising=False)
-    git(tmp_path, "init", "-q")
-    (tmp_path / "file").write_text("", encoding="utf-8")
-    git(tmp_path, "add", "-A")
-    git(tmp_path, "commit", "-qm", "theirs")
-    return tmp_path
-
-
-def test_a_repository_around_an_installed_package_is_not_its_own(elsewhere):
-    wheel = package(elsewhere / ".venv/lib/python3.11/site-packages")
-    assert provenance._commit(wheel) == "released"
-    assert provenance._commit(package(elsewhere / "copied")) == "unknown, perhaps modified"
-
-
-def test_a_checkout_says_its_commit_and_whether_files_differ(elsewhere, monkeypatch):
-    own = package(elsewhere / "src")
-    assert provenance._commit(own) == "unknown, perhaps modified"  # not part of that repository
-    git(elsewhere, "add", "-A")
-    git(elsewhere, "commit", "-qm", "ours")
-    head = git(elsewhere, "rev-parse", "--short=12", "HEAD").strip()
-    monkeypatch.setenv("GIT_DIR", str(ROOT / ".git"))  # as in a hook of another repository
-    assert provenance._commit(own) == head
-    (own / "__init__.py").write_text("x = 1", encoding="utf-8")
-    assert provenance._commit(own) == head + "+"
-
-
-def test_a_checkout_that_git_refuses_to_look_at_is_not_released(elsewhere, monkeypatch):
-    own = package(elsewhere / "src")
-    git(elsewhere, "add", "-A")
-    git(elsewhere, "commit", "-qm", "ours")
-    with monkeypatch.context() as patch:
-        patch.setenv("PATH", "")  # no git
-        assert provenance._commit(own) == "unknown, perhaps modified"
-        patch.setenv("SCOREDRIFT_COMMIT", "0123456789ab")
-        assert provenance._commit(own) == "0123456789ab"
-    if not hasattr(os, "geteuid") or os.geteuid() != 0:
-        pytest.skip("only root can give a folder to somebody else")
-    for path in (elsewhere, elsewhere / ".git"):
-        shutil.chown(path, 12345)
-    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)  # which may trust all folders
-    assert provenance._commit(own) == "unknown, perhaps modified"
-
-
-def test_the_package_s_own_commit_is_the_checkout_s(monkeypatch):
-    monkeypatch.delenv("SCOREDRIFT_COMMIT", raising=False)
-    if not (ROOT / ".git").exists() or Path(scoredrift.__file__).parent != ROOT / "src" / "scoredrift":
-        pytest.skip("not run from a checkout")
-    assert provenance.commit().rstrip("+") == git(ROOT, "rev-parse", "--short=12", "HEAD").strip()
-
-
-def without_encoding(tree):
-    """Lines on which a file is opened as text, or read or written as one, in the locale's encoding."""
-    for node in ast.walk(tree):
-        if not isinstance(node, ast.Call) or "encoding" in {word.arg for word in node.keywords}:
-            continue
-        name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-        words = [*node.args, *(word.value for word in node.keywords if word.arg == "mode")]
-        binary = any(
-            isinstance(word, ast.Constant) and word.value in ("rb", "wb", "ab", "r+b") for word in words
-        )
-        owner = ast.unparse(node.func.value) if isinstance(node.func, ast.Attribute) else ""
-        first_is_encoding = name == "read_text" and node.args
-        if name in ("read_text", "write_text", "open") and not (binary or owner == "os" or first_is_encoding):
-            yield node.lineno
-
-
-@pytest.mark.parametrize("folder", ["src", "tools", "tests", "benchmarks", "book"])
-def test_text_is_read_and_written_in_utf_8(folder):
-    files = [*(ROOT / folder).rglob("*.py"), ROOT / "conftest.py"]
-    parsed = {path: ast.parse(path.read_text(encoding="utf-8")) for path in files}
-    found = {f"{path.relative_to(ROOT)}:{line}" for path in files for line in without_encoding(parsed[path])}
-    assert not found
-
-
-def test_the_search_for_encodings_sees_every_way_to_forget_them():
-    bad = "p.read_text()\np.write_text('x')\nopen('x')\np.open('w')\nopen('x', mode='a')"
-    good = "p.read_text('utf-8')\np.open('rb')\nopen('x', mode='wb')\np.write_text('x', encoding='utf-8')\nos.open('x')"
-    assert list(without_encoding(ast.parse(bad))) == [1, 2, 3, 4, 5]
-    assert list(without_encoding(ast.parse(good))) == []

@@ -26,7 +26,6 @@ from scoredrift.observability import (
     by_pairs,
     draw_futures,
     plan,
-    points_at_t0,
     response,
 )
 from scoredrift.scores import ErrorEvaluation
@@ -72,7 +71,7 @@ def test_a_step_function_has_one_value_between_edges():
 
 def test_points_at_t0_have_the_law_of_t0():
     early = OrnsteinUhlenbeck(0.5, 4.0)
-    x, law = points_at_t0(Q, early, 50_000, seeded(0))[:, 0], Q.diffuse(0.5)
+    x, law = Flow(Q, early).sample(50_000, generator=seeded(0))[:, 0], Q.diffuse(0.5)
     assert within(Estimate.from_samples(x), float(law.mean()))
     assert within(Estimate.from_samples((x - law.mean()).square()), float(law.covariance()))
 

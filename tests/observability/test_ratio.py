@@ -293,7 +293,7 @@ def test_the_multiples_of_the_controls_come_from_the_other_half(monkeypatch):
     found = chi2_of(case, 201, 11, grid)
     g = seeded(11)
     x = OU.diffuse(case.law.sample(201, generator=g), 0.0, OU.t_min, generator=g).repeat(2, 1)
-    ratios, controls = module._futures(case.error, OU, x, grid, g, None)
+    ratios, controls = module._futures(case.error, x, grid, g, None)
     rest = (ratios - 1 - controls.sum(1)).reshape(2, 201)
     plain = (ratios - 1).reshape(2, 201)
     products = torch.cat([(rest[0] * rest[1])[:100], (plain[0] * plain[1])[100:]])
@@ -326,6 +326,8 @@ X = torch.ones(4, 1).double()
 
 
 class Stated:
+    exact = PUSH.exact
+
     def __init__(self, **parts):
         self.parts = parts
 

@@ -129,7 +129,7 @@ def commit() -> str:
     >>> len(commit()) > 0
     True
     """
-    return _commit(Path(scoredrift.__file__).parent)
+    return _commit(Path(__file__).parents[1])
 
 
 def _commit(package: Path) -> str:
