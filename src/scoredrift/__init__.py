@@ -3,7 +3,15 @@
 from scoredrift._version import __version__
 from scoredrift.estimates import Estimate
 from scoredrift.generations import Accumulate, FreshFraction, KernelFit, Replace, SimulatedKernelFit, recurse
-from scoredrift.laws import Blend, Gaussian, GaussianMixture, KernelDensity, mixture_of_five
+from scoredrift.laws import (
+    Blend,
+    Gaussian,
+    GaussianMixture,
+    KernelDensity,
+    Law,
+    mixture_of_five,
+    mixture_of_three,
+)
 from scoredrift.paths import (
     Ancestral,
     EulerMaruyama,
@@ -16,8 +24,10 @@ from scoredrift.paths import (
 from scoredrift.process import OrnsteinUhlenbeck
 from scoredrift.scores import (
     ConstantField,
+    Field,
     Flow,
     FunctionScore,
+    Images,
     InjectedField,
     LinearField,
     ProbedScore,
@@ -36,15 +46,18 @@ __all__ = [
     "Estimate",
     "EulerMaruyama",
     "ExponentialIntegrator",
+    "Field",
     "Flow",
     "FreshFraction",
     "FunctionScore",
     "Gaussian",
     "GaussianMixture",
     "HeunFlow",
+    "Images",
     "InjectedField",
     "KernelDensity",
     "KernelFit",
+    "Law",
     "LinearField",
     "OrnsteinUhlenbeck",
     "ProbedScore",
@@ -59,6 +72,7 @@ __all__ = [
     "check_divergence",
     "exact_paths",
     "mixture_of_five",
+    "mixture_of_three",
     "recurse",
     "simulate",
 ]

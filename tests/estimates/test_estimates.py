@@ -15,7 +15,7 @@ from scipy.stats import sem
 
 from helpers import repeatable, seeded, within
 from scoredrift import Estimate
-from scoredrift.estimates import as_estimate
+from scoredrift.estimates import as_estimate, over_runs
 
 INF, NAN = math.inf, math.nan
 
@@ -336,3 +336,27 @@ def test_a_ratio_examines_its_tail_and_its_denominator():
         Estimate.ratio(heavy, normal(4000))
     with pytest.raises(ValueError, match=re.escape("denominator.shape = [3]: pass both")):
         Estimate.ratio(heavy, torch.ones(3))
+
+
+def test_means_over_runs_take_the_larger_of_two_errors():
+    """Runs that differ more than their draws say, and runs that agree by chance."""
+    values = torch.tensor([[1.0, 5.0], [3.0, 5.0]], dtype=torch.float64)
+    table = torch.stack([values, torch.full_like(values, 0.3)], dim=-1)
+    found = over_runs(torch.cat([table, 7 * table[..., :1]], dim=-1))  # a third column is left out
+    assert found.value.tolist() == [2.0, 5.0]
+    assert found.stderr.tolist() == pytest.approx([sem([1.0, 3.0]), 0.3 / math.sqrt(2)])
+    assert found.estimate(1).stderr == pytest.approx(0.3 / math.sqrt(2))
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        (torch.zeros(1, 3, 2), "table.shape = [1, 3, 2]: pass values"),
+        (torch.zeros(3, 1), "table.shape"),
+        (-torch.ones(3, 2), "table[..., 1] = -1.0"),
+        (torch.full((3, 2), NAN), "table = 6 of 6"),
+    ],
+)
+def test_tables_of_another_kind_are_refused(table, message):
+    with pytest.raises(ValueError, match="^" + re.escape(message)):
+        over_runs(table)

@@ -97,7 +97,10 @@ def test_energies_approach_those_of_the_twin():
         seed=1,
         measure=Bounds(fit, 2000),
     )
-    twin = recurse_laws(fit.limit, mixture_of_five(), regime=FreshFraction(alpha), generations=1)
+    twin = [
+        one.model
+        for one in recurse_laws(fit.limit, mixture_of_five(), regime=FreshFraction(alpha), generations=1)
+    ]
     g = torch.Generator().manual_seed(1)
     for index, law in enumerate((mixture_of_five(), mixture_of_five().blend(twin[0], alpha))):
         model = law.blur(1.2)

@@ -86,7 +86,7 @@ def test_accumulation_trains_on_the_plain_average_of_all_laws():
         seen.append(law)
         return KernelFit(0.6, OU).limit(law)
 
-    models = recurse_laws(learn, FIVE, regime=Accumulate(), generations=5)
+    models = [one.model for one in recurse_laws(learn, FIVE, regime=Accumulate(), generations=5)]
     x, laws = FIVE.blur(0.8).sample(200, generator=seeded(0)), [FIVE, *models]
     for i, training in enumerate(seen):
         plain = torch.stack([law.log_density(x).exp() for law in laws[: i + 1]]).mean(0)
@@ -113,7 +113,7 @@ def test_raw_moments_of_every_generation_are_those_of_the_closed_form(fit, limit
 
     kind = {"regime": regime, "generations": 3, "size": 2000, "measure": moments}
     runs = [recurse(fit, FIVE, **kind, seed=seed) for seed in range(50)]
-    laws = recurse_laws(limit, FIVE, regime=regime, generations=3)
+    laws = [one.model for one in recurse_laws(limit, FIVE, regime=regime, generations=3)]
     assert worst_sigmas(torch.stack([one["second"] for one in runs]), second_moments(laws)) < 5
     assert worst_sigmas(torch.stack([one["mean"] for one in runs]), torch.zeros(4, 10)) < 5
 
@@ -256,3 +256,22 @@ def test_bad_input_is_refused_by_name_value_and_remedy(begins, remedy, call):
         call()
     assert str(refusal.value).startswith(begins)
     assert remedy in str(refusal.value).partition(": ")[2]
+
+
+def test_generations_of_laws_know_what_they_were_trained_on():
+    """q_i = α p + (1 − α) p̂^i, p̂^i, and the even blend of p, p̂^0, …, p̂^i."""
+    x = FIVE.sample(50, generator=seeded(5))
+    for regime in (FreshFraction(0.3), Replace(), Accumulate()):
+        run = recurse_laws(lambda law: law.blur(0.6), FIVE, regime=regime, generations=3)
+        assert run[0].trained_on is FIVE
+        for i, one in enumerate(run[1:]):
+            earlier = [FIVE, *(other.model for other in run[: i + 1])]
+            shares = {
+                "FreshFraction": [0.3] + [0.0] * i + [0.7],
+                "Replace": [0.0] * (i + 1) + [1.0],
+                "Accumulate": [1 / (i + 2)] * (i + 2),
+            }[type(regime).__name__]
+            parts = zip(shares, earlier, strict=True)
+            density = sum(share * law.log_density(x).exp() for share, law in parts)
+            torch.testing.assert_close(one.trained_on.log_density(x).exp(), density)
+            torch.testing.assert_close(one.model.log_density(x), one.trained_on.blur(0.6).log_density(x))

@@ -276,7 +276,9 @@ def test_training_laws_of_blends_are_right_whatever_the_past_looks_like():
     q = Accumulate().training_law(p, p.blur(2.0), uneven, 1)
     dense = [law.log_density(x).exp() for law in (p, p.blur(1.0), p.blur(2.0))]
     torch.testing.assert_close(q.log_density(x).exp(), (2 * (0.9 * dense[0] + 0.1 * dense[1]) + dense[2]) / 3)
-    laws = recurse_laws(lambda law: law.blur(0.5), p, regime=Accumulate(), generations=2)
+    laws = [
+        one.model for one in recurse_laws(lambda law: law.blur(0.5), p, regime=Accumulate(), generations=2)
+    ]
     assert {type(law) for law in laws} == {type(p)}
 
 

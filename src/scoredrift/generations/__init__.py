@@ -31,7 +31,9 @@ from scoredrift.generations.forgetting import (
     steady_state,
 )
 from scoredrift.generations.histograms import histogram_divergence, histogram_recursion
-from scoredrift.generations.recursion import Fit, Generation, History, Measured, recurse, recurse_laws
+from scoredrift.generations.history import Generation, History, Measured
+from scoredrift.generations.limit import LawGeneration, recurse_laws
+from scoredrift.generations.recursion import Fit, recurse
 from scoredrift.generations.regimes import Accumulate, FreshFraction, Regime, Replace, law_of_training
 
 __all__ = [
@@ -43,6 +45,7 @@ __all__ = [
     "GenerationStep",
     "History",
     "KernelFit",
+    "LawGeneration",
     "Measured",
     "Memory",
     "NormalStartFit",

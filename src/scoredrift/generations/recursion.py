@@ -18,11 +18,9 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass
-from functools import cached_property
 from numbers import Real
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Protocol, cast
 
 import numpy as np
 import torch
@@ -31,8 +29,9 @@ from tqdm import tqdm
 
 from scoredrift import _checks
 from scoredrift.estimates import Estimate
+from scoredrift.generations.history import Generation, History, Measured
 from scoredrift.generations.regimes import Accumulate, Regime, law_of_training
-from scoredrift.laws import GaussianMixture, Law, Source
+from scoredrift.laws import Law, Source
 from scoredrift.runs import Checkpoints, describe, generator_for, locked, seed_words
 
 
@@ -45,137 +44,6 @@ class Fit(Protocol):
 
     def __call__(self, data: Tensor, *, generator: torch.Generator) -> Source:
         """Model fitted to points ``[n, d]``; all its randomness comes from the generator."""
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class Generation:
-    """One generation, as ``measure`` sees it.
-
-    Args:
-        index: i = 0, 1, …
-        training: what the model was fitted to, shape ``[n, d]``.
-        model: p̂^i.
-        drawn: N points of p̂^i, shape ``[N, d]``.
-        generator: random numbers for measurements.
-        before: refits the preceding model; see ``previous``.
-        law: makes the law in the limit; see ``trained_on``.
-
-    >>> from scoredrift.laws import Gaussian
-    >>> x, law = torch.zeros(2, 1), Gaussian(torch.zeros(1), torch.eye(1))
-    >>> generation = Generation(0, x, law, x, torch.Generator(), None)
-    >>> generation
-    Generation(0: trained on [2, 1], drawn [2, 1], model Gaussian)
-    >>> generation.previous is None
-    True
-    """
-
-    index: int
-    training: Tensor
-    model: Source
-    drawn: Tensor
-    generator: torch.Generator
-    before: Callable[[], Source] | None
-    law: Callable[[], Law] | None = None
-
-    def __repr__(self) -> str:
-        sizes = f"trained on {list(self.training.shape)}, drawn {list(self.drawn.shape)}"
-        return f"Generation({self.index}: {sizes}, model {type(self.model).__name__})"
-
-    @cached_property
-    def previous(self) -> Source | None:
-        """Model p̂^{i−1} of the generation before; None for generation 0.
-
-        After a resumption it is fitted again, with the random numbers of its first fit.
-        """
-        return None if self.before is None else self.before()
-
-    @cached_property
-    def trained_on(self) -> Law:
-        """Law q_{i−1} that the training set was drawn from, as its size goes to infinity.
-
-        The target for generation 0; later what the regime makes of the target and the model before, which
-        have to be laws with densities. ``Accumulate`` needs the models of all generations before: they are
-        fitted again, with the random numbers of their first fits.
-
-        Raises:
-            ValueError: it is not known: a source without a density, or a regime that needs what is not kept.
-
-        >>> from scoredrift import FreshFraction, KernelFit, OrnsteinUhlenbeck, mixture_of_five
-        >>> fit, data = KernelFit(0.6, OrnsteinUhlenbeck()), mixture_of_five()
-        >>> gap = lambda law: {"gap": (law.model.log_density(law.drawn) - law.trained_on.log_density(law.drawn)).mean()}
-        >>> recurse(fit, data, regime=FreshFraction(0.5), generations=2, size=50, seed=0, measure=gap)["gap"] > 0
-        tensor([True, True, True])
-        """
-        if self.law is None:
-            remedy = "not known for a generation made by hand; pass law=…"
-            _checks.refuse(f"law that generation {self.index} was trained on", None, remedy)
-        return self.law()
-
-
-Measured = Mapping[str, float | Estimate | Tensor]
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class History:
-    """What was measured in each generation, and the last generation's points and model.
-
-    ``history[name]`` are the values of one measurement, ``name in history`` says whether there is one,
-    ``history.keys()`` are all names, and ``len(history)`` is the number of generations, the first included.
-
-    Args:
-        measured: a dictionary of tensors for each generation; an estimate is stored as its value and
-            standard error, ``[2]``.
-        drawn: points of the last generation, shape ``[N, d]``.
-        last: makes the last model; see ``model``.
-
-    >>> history = History(({"a": torch.tensor(1.0)}, {"a": torch.tensor(2.0)}), torch.zeros(1, 1))
-    >>> history
-    History(2 generations of [1, 1]: a)
-    >>> history["a"], len(history), "b" in history
-    (tensor([1., 2.]), 2, False)
-    """
-
-    measured: tuple[dict[str, Tensor], ...]
-    drawn: Tensor
-    last: Callable[[], Source] | None = None
-
-    @cached_property
-    def model(self) -> Source | None:
-        """Model of the last generation; None for a history that came from another process.
-
-        After a resumption it is fitted again, with the random numbers of its first fit.
-        """
-        return None if self.last is None else self.last()
-
-    def keys(self) -> list[str]:
-        """Names of all that was measured in any generation, sorted."""
-        return sorted({name for one in self.measured for name in one})
-
-    def __contains__(self, name: object) -> bool:
-        return any(name in one for one in self.measured)
-
-    def __len__(self) -> int:
-        return len(self.measured)
-
-    __iter__ = None  # over names, or over generations? keys() and range(len(history)) say which
-
-    def __repr__(self) -> str:
-        names = ", ".join(self.keys())
-        return f"History({len(self)} generations of {list(self.drawn.shape)}: {names})"
-
-    def __reduce__(self) -> Any:
-        return History, (self.measured, self.drawn)  # models do not travel
-
-    def __getitem__(self, name: str) -> Tensor:
-        """Values of one measurement over the generations that have it, stacked.
-
-        Raises:
-            KeyError: no generation has it.
-        """
-        values = [one[name] for one in self.measured if name in one]
-        if not values:
-            raise KeyError(f"{name!r} was not measured; there are {self.keys()}")
-        return torch.stack(values)
 
 
 def recurse(
@@ -354,41 +222,3 @@ def _as_tensors(measured: Measured, index: int) -> dict[str, Tensor]:
             _checks.refuse(what, "NaN", "return numbers, or leave it out")
         tensors[name] = tensor.detach().cpu().clone()
     return tensors
-
-
-def recurse_laws(
-    learn: Callable[[GaussianMixture], GaussianMixture],
-    target: GaussianMixture,
-    *,
-    regime: Regime,
-    generations: int,
-) -> list[GaussianMixture]:
-    """The recursion in the limit N → ∞, for learners that map Gaussian mixtures to Gaussian mixtures.
-
-    Args:
-        learn: law of the training set ↦ law that the model generates; for a kernel density this is
-            ``KernelFit.limit``.
-        target: the data law p.
-        regime: what the next generation is trained on.
-        generations: number of retrainings ≥ 0.
-
-    Returns:
-        The laws p̂^0, p̂^1, …, ``generations`` + 1 of them.
-
-    Raises:
-        ValueError: a negative number of generations.
-
-    >>> from scoredrift.laws import mixture_of_five
-    >>> from scoredrift.generations import FreshFraction
-    >>> blur = lambda law: law.blur(0.6)
-    >>> run = recurse_laws(blur, mixture_of_five(), regime=FreshFraction(0.5), generations=2)
-    >>> [len(law.weights) for law in run]  # five centres of each age
-    [5, 10, 15]
-    """
-    _checks.count("generations", generations, least=0)
-    training = target
-    models = [learn(training)]
-    for index in range(generations):
-        training = cast(GaussianMixture, regime.training_law(target, models[-1], training, index))
-        models.append(learn(training))
-    return models

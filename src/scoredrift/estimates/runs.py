@@ -1,0 +1,65 @@
+"""Several runs of one experiment: what their scatter says, and what the draws within each say.
+
+    mean over runs ± the larger of   sd over runs/√R   and   √(Σ_r se_r²)/R
+
+With few runs the first is rough, and the second does not see what differs between runs; the larger of the
+two errs on the safe side.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from scoredrift import _checks
+from scoredrift.estimates.means import Estimate
+
+
+class Means(NamedTuple):
+    """Means of many quantities, with their standard errors.
+
+    Args:
+        value: any shape, in any unit.
+        stderr: same shape and unit.
+
+    >>> Means(torch.tensor([2.0]), torch.tensor([0.1])).estimate(0)
+    Estimate(value=2.0, stderr=0.10000000149011612)
+    """
+
+    value: Tensor
+    stderr: Tensor
+
+    def estimate(self, *index: int) -> Estimate:
+        """One of them, as an estimate."""
+        return Estimate(float(self.value[index]), float(self.stderr[index]))
+
+
+def over_runs(table: Tensor) -> Means:
+    """Means over runs of quantities that were estimated in each run.
+
+    Args:
+        table: values and standard errors, shape ``[runs, …, 2]`` (further columns are left out), as
+            ``recurse`` stores estimates; at least two runs.
+
+    Returns:
+        Means, each of shape ``[…]``, float64.
+
+    Raises:
+        ValueError: another shape, fewer than two runs, NaN, negative standard errors.
+
+    >>> over_runs(torch.tensor([[[1.0, 0.1]], [[1.2, 0.1]]])).value
+    tensor([1.1000], dtype=torch.float64)
+    """
+    _checks.floating("table", table)
+    if table.ndim < 2 or table.shape[-1] < 2 or len(table) < 2:
+        remedy = "pass values and standard errors of two or more runs, [runs, …, 2]"
+        _checks.refuse("table.shape", list(table.shape), remedy)
+    if bool((table[..., 1] < 0).any()):
+        _checks.refuse("table[..., 1]", float(table[..., 1].min()), "standard errors are ≥ 0")
+    values, errors = table[..., 0].double(), table[..., 1].double()
+    between = values.std(0) / math.sqrt(len(values))
+    within = errors.square().mean(0).sqrt() / math.sqrt(len(values))
+    return Means(values.mean(0), torch.maximum(between, within))
