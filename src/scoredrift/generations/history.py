@@ -68,6 +68,7 @@ class Generation:
         Raises:
             ValueError: it is not known: a source without a density, or a regime that needs what is not kept.
 
+        >>> from scoredrift.generations import recurse
         >>> from scoredrift import FreshFraction, KernelFit, OrnsteinUhlenbeck, mixture_of_five
         >>> fit, data = KernelFit(0.6, OrnsteinUhlenbeck()), mixture_of_five()
         >>> gap = lambda law: {"gap": (law.model.log_density(law.drawn) - law.trained_on.log_density(law.drawn)).mean()}
