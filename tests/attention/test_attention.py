@@ -269,6 +269,29 @@ def test_cuda_route_gives_each_query_one_answer(monkeypatch):
         assert torch.allclose(ours, theirs, atol=1e-5)
 
 
+def test_queries_that_a_kernel_on_cuda_gets_wrong_are_taken_again(monkeypatch):
+    """With attention about a common origin in place of the kernel, in single precision."""
+
+    def kernel(y, gain, centres, log_weights):
+        logits = gain[:, None] * (y @ centres.T - 0.5 * centres.square().sum(1))
+        share = torch.softmax(logits, 1)
+        mean, own = share @ centres, y.square().sum(1)
+        spread = share @ centres.square().sum(1) - 2 * (mean * y).sum(1) + own
+        return mean - y, spread, torch.logsumexp(logits, 1) - 0.5 * gain * own
+
+    stand_in = types.ModuleType("scoredrift.attention.triton")
+    stand_in.MAX_DIM, stand_in.moments = 128, kernel
+    monkeypatch.setitem(sys.modules, "scoredrift.attention.triton", stand_in)
+    monkeypatch.setattr("scoredrift.attention.triton", stand_in, raising=False)
+    x = torch.tensor([[-1000.0, 0.03], [1000.0, 0.05]]).repeat(20, 1)
+    centres = torch.tensor([[side, y] for side in (-1000.0, 1000.0) for y in (-0.1, 0.0, 0.1)])
+    inputs = (x, torch.full((40,), 100.0), centres)
+    assert not torch.allclose(kernel(*inputs, None)[0][:, 1], inputs[0][:, 1], rtol=0.5)
+    found, exact = (route(*inputs, None) for route in (fused._fused_on_cuda, plain_moments))
+    torch.testing.assert_close(100 * found.shift[:2, 1], torch.tensor([-1.371, -2.330]), rtol=3e-4, atol=0)
+    torch.testing.assert_close(tuple(found), tuple(exact))
+
+
 @needs_cuda
 def test_the_score_on_cuda_agrees_with_float64_on_the_cpu():
     """Sorting, kernel and what is made of its moments, in one: 20 000 centres, times of a simulation."""

@@ -10,7 +10,7 @@ from helpers import gaussian, line, normal_density, seeded, within
 from scoredrift import Estimate, ledger
 from scoredrift.divergences import chi2, chi2_on_nodes, kl, kl_on_nodes, midpoint_chi2
 from scoredrift.generations import (
-    Step,
+    GenerationStep,
     contributions,
     decompose,
     discounted,
@@ -208,7 +208,7 @@ def test_deviations_far_below_one_keep_their_digits():
     near = double([0.25 + tiny, 0.75 - tiny])
     exact = tiny**2 * (4 + 4 / 3)
     assert float(gram(double([0.25, 0.75]), [near])) == pytest.approx(exact, rel=1e-12, abs=0)
-    assert Step(0.5, 1e-200, 1.0, forcing=1e-200, cross=1e-200).coherence == pytest.approx(1.0)
+    assert GenerationStep(0.5, 1e-200, 1.0, forcing=1e-200, cross=1e-200).coherence == pytest.approx(1.0)
 
 
 def test_results_that_hold_tensors_compare_and_print_in_a_line():

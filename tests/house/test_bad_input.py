@@ -63,11 +63,11 @@ def evolve(density=NORMAL, nodes=NODES, grid=GRID, step=STEP):
 
 
 def energy_of(error):
-    return ideal_energy(error, 10, generator=seeded(0))
+    return ideal_energy(S.inject(error), 10, generator=seeded(0))
 
 
 def energy_of_steps(grid=GRID, step=STEP, n=10):
-    return held_energy(S, S, Q, OU, grid, step, n, generator=seeded(0))
+    return held_energy(S.error(S), grid, step, n, generator=seeded(0))
 
 
 REFUSED = [
@@ -178,10 +178,10 @@ REFUSED = [
     ("values = empty", "simulate first", lambda: Energy(S).estimate()),
     ("values = empty", "simulate first", lambda: Martingale(S).values),
     ("score(x, t).shape = [3, 1]", "[3, 2]", lambda: run(score=lambda x, t: x[:, :1])),
-    ("error(x, t).shape = [10, 1]", "[10, 2]", lambda: energy_of(lambda x, t: x[:, :1])),
-    ("error(x, t).shape = [10]", "[10, 2]", lambda: energy_of(lambda x, t: t)),
-    ("n = 1", "≥ 2", lambda: ideal_energy(S, 1, generator=seeded(0))),
-    ("generator = None", "torch.Generator", lambda: ideal_energy(S, 10, generator=None)),
+    ("field(x, t).shape = [10, 1]", "[10, 2]", lambda: energy_of(lambda x, t: x[:, :1])),
+    ("field(x, t).shape = [10]", "[10, 2]", lambda: energy_of(lambda x, t: t)),
+    ("n = 1", "≥ 2", lambda: ideal_energy(S.error(S), 1, generator=seeded(0))),
+    ("generator = None", "torch.Generator", lambda: ideal_energy(S.error(S), 10, generator=None)),
     ("n = 1", "≥ 2", lambda: energy_of_steps(n=1)),
     ("grid = from 4.0 to 1.0", "T = 4.0 to t0 = 0.02", lambda: energy_of_steps(grid=tensor(4.0, 1.0))),
     ("integrator = HeunFlow", "held_drift", lambda: energy_of_steps(step=HeunFlow())),

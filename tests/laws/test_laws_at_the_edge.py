@@ -1,15 +1,12 @@
 """Laws where numbers are large, few, narrow, half or hidden: the right value, or an error that says why."""
 
 import math
-import sys
-import types
 
 import pytest
 import torch
 
-import scoredrift
 from helpers import points, random_mixture, seeded
-from scoredrift import Blend, Gaussian, GaussianMixture, KernelDensity, attention
+from scoredrift import Blend, Gaussian, GaussianMixture, KernelDensity
 from scoredrift.laws import Marginal
 
 SINGLE = {"rtol": 2e-3, "atol": 0.0}
@@ -103,28 +100,6 @@ def worst_in_clusters(found, x):
 def test_twenty_thousand_queries_in_two_clusters_are_all_right():
     x = queries_in_clusters(20_000)
     assert worst_in_clusters(KernelDensity(clusters(300.0), 0.1).score(x), x) < 1e-3
-
-
-def test_queries_that_a_kernel_on_cuda_gets_wrong_are_taken_again(monkeypatch):
-    """With attention about a common origin in place of the kernel, in single precision."""
-
-    def kernel(y, gain, centres, log_weights):
-        logits = gain[:, None] * (y @ centres.T - 0.5 * centres.square().sum(1))
-        share = torch.softmax(logits, 1)
-        mean, own = share @ centres, y.square().sum(1)
-        spread = share @ centres.square().sum(1) - 2 * (mean * y).sum(1) + own
-        return mean - y, spread, torch.logsumexp(logits, 1) - 0.5 * gain * own
-
-    stand_in = types.ModuleType("scoredrift.kde_triton")
-    stand_in.MAX_DIM, stand_in.moments = 128, kernel
-    monkeypatch.setitem(sys.modules, "scoredrift.kde_triton", stand_in)
-    monkeypatch.setattr(scoredrift, "kde_triton", stand_in, raising=False)
-    x = tensor([-1000.0, 0.03], [1000.0, 0.05], dtype=torch.float32).repeat(20, 1)
-    inputs = (x, torch.full((40,), 100.0), clusters(1000.0))
-    assert not torch.allclose(kernel(*inputs, None)[0][:, 1], inputs[0][:, 1], rtol=0.5)
-    found, exact = (route(*inputs, None) for route in (attention._fused_on_cuda, attention.plain_moments))
-    torch.testing.assert_close(100 * found.shift[:2, 1], torch.tensor([-1.371, -2.330]), rtol=3e-4, atol=0)
-    torch.testing.assert_close(tuple(found), tuple(exact))
 
 
 NARROW = {

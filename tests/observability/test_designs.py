@@ -90,7 +90,7 @@ def test_draws_have_the_response_as_sum_and_are_independent_given_the_point(stra
     """From one point: sums over strata have mean u, and draws of different futures no covariance."""
     line, design = truth("push"), PairDesign(strata=strata, futures=2, antithetic=antithetic)
     x = torch.full((20_000, 1), float(line.nodes[140])).double()
-    found = draw_futures(ERRORS["push"], OU, x, design, seeded(1))
+    found = draw_futures(ERRORS["push"], x, design, seeded(1))
     draws = found.draws.mean(-1)
     assert within(Estimate.from_samples(draws.mean(2).sum(1)), float(line.u[140]))
     centred = draws - draws.mean(0)
@@ -104,7 +104,7 @@ def test_levers_have_mean_zero_at_every_point(name):
     """E[e·ξ − √v ∇·e | x] = 0, interval by interval and for each sign."""
     design = PairDesign(strata=3, futures=2, antithetic=True)
     x = torch.full((10_000, 1), 0.7, dtype=torch.float64)
-    lever = draw_futures(ERRORS[name], OU, x, design, seeded(2)).lever
+    lever = draw_futures(ERRORS[name], x, design, seeded(2)).lever
     for k in range(3):
         for sign in range(2):
             assert within(Estimate.from_samples(lever[:, k, 0, sign]), 0.0)
@@ -119,7 +119,7 @@ def test_each_stratum_looks_at_its_own_times():
 
     field = FunctionScore(remember, constant=True)
     error, design = Flow(Q, OU).inject(field), PairDesign(TIMES, 5, 3)
-    draw_futures(error, OU, torch.zeros(100, 1).double(), design, seeded(3))
+    draw_futures(error, torch.zeros(100, 1).double(), design, seeded(3))
     times = next(t for t in seen if len(t) == 1500).reshape(100, 5, 3)
     edges, _ = TIMES(OU, torch.linspace(0, 1, 6, dtype=torch.float64))
     for k in range(5):
@@ -220,12 +220,12 @@ class Spoilt:
 
 
 NAN = float("nan")
-LAW2 = Gaussian(torch.zeros(2).double(), torch.eye(2).double())
+FLOW2 = Flow(Gaussian(torch.zeros(2).double(), torch.eye(2).double()), OU)
 FREE = DESIGNS["divergence-free"]
 ORIGIN = torch.zeros(5, 1).double()
 
 
-def pairs(error=PUSH, law=Q, n=20, generator=None, **options):
+def pairs(error=PUSH, n=20, generator=None, **options):
     return by_pairs(error, n, generator=generator or seeded(0), **options)
 
 
@@ -243,7 +243,7 @@ REFUSED = [
     ("batch = 0", "≥ 1", lambda: pairs(batch=0)),
     ("generator = 7", "manual_seed", lambda: pairs(generator=7)),
     ("generator = 7", "manual_seed", lambda: plan(PUSH, generator=7)),
-    ("x.shape = ", "[n, 1]", lambda: pairs(law=LAW2, design=PairDesign())),
+    ("x.shape = ", "[n, 1]", lambda: pairs(FLOW2.inject(ConstantField(double([1.0]))), design=PairDesign())),
     ("error(x, t) = 160 of 160", "NaN", lambda: pairs(Spoilt(lambda e: e * NAN), design=PairDesign())),
     ("error(x, t) = ", "NaN", lambda: pairs(Spoilt(lambda e: e * NAN))),
     ("error(x, t) = ", "NaN", lambda: pairs(Spoilt(lambda e: e * NAN), design=FREE)),

@@ -34,7 +34,7 @@ def trajectories(name, steps, n=5000, seed=0):
     return by_trajectories(ERRORS[name], n, grid=OU.uniform_grid(steps), generator=seeded(seed))
 
 
-def regression(error, law, n, grid, seed=0, **options):
+def regression(error, n, grid, seed=0, **options):
     return by_regression(error, n, grid=grid, generator=seeded(seed), **options)
 
 
@@ -101,7 +101,7 @@ def test_half_the_step_has_half_the_bias():
 @pytest.mark.parametrize("name", ["oscillating push", "wave", "blur"])
 def test_regression_does_not_exceed_the_truth(name):
     """By more than noise and the bias of the grid, which is below 0.05 at 40 geometric steps."""
-    found = regression(ERRORS[name], Q, 4000, OU.geometric_grid(40), seed=3, folds=3)
+    found = regression(ERRORS[name], 4000, OU.geometric_grid(40), seed=3, folds=3)
     assert -0.15 < found.eta.value - truth(name).eta < 5 * found.eta.stderr + 0.05
     assert within(found.energy, truth(name).energy) or found.energy.value == pytest.approx(
         truth(name).energy, rel=0.1
@@ -117,7 +117,7 @@ def test_linear_regression_has_the_covariance_of_the_simulated_chain(integrator)
     grid = OU.uniform_grid(30)
     r, variance = affine_law(EulerMaruyama(), lambda x, t: 1 - x, 0.0, 1.0, grid)
     error = Flow(NORMAL, OU).inject(ConstantField(C))
-    found = regression(error, NORMAL, 20_000, grid, regressor=LinearRegression(), integrator=integrator)
+    found = regression(error, 20_000, grid, regressor=LinearRegression(), integrator=integrator)
     assert found.energy.value == pytest.approx(OU.duration, rel=1e-9)
     assert within(found.eta, r**2 / variance / OU.duration)
     assert found.eta.stderr < 0.01
@@ -131,7 +131,7 @@ def test_the_integrator_is_the_one_that_was_asked_for():
     for integrator in (EulerMaruyama(), Ancestral()):
         spread, kick = affine_law(integrator, lambda x, t: -x, 0.0, 1.0, grid)[1], double([[1.0]])
         noise = float(integrator.step(lambda x, t: -x, 0 * kick, 4.0, 0.02, kick))
-        found = regression(error, law, 20_000, grid, regressor=LinearRegression(), integrator=integrator)
+        found = regression(error, 20_000, grid, regressor=LinearRegression(), integrator=integrator)
         assert within(found.eta, L * noise**2 / spread / L)
 
 
@@ -139,7 +139,7 @@ def test_the_integrator_is_the_one_that_was_asked_for():
 def test_a_straight_line_sees_its_share_of_u(name):
     """η falls to cov(u, x)²/(Var x ε*²), whatever the share of u that bends."""
     line, grid = truth(name), OU.geometric_grid(100)
-    found = regression(ERRORS[name], Q, 4000, grid, seed=4, regressor=LinearRegression()).eta
+    found = regression(ERRORS[name], 4000, grid, seed=4, regressor=LinearRegression()).eta
     x = line.nodes - line.mass @ line.nodes
     share = float((line.mass @ (x * line.u)) ** 2 / (line.mass @ x**2)) / line.energy
     assert abs(found.value - share) < 5 * found.stderr + 0.02
@@ -148,7 +148,7 @@ def test_a_straight_line_sees_its_share_of_u(name):
 def test_trees_see_what_a_line_does_not_and_a_constant_sees_nothing():
     grid = OU.geometric_grid(40)
     blind, straight, trees = (
-        regression(ERRORS["stretch"], Q, 4000, grid, seed=4, regressor=regressor, folds=3).eta.value
+        regression(ERRORS["stretch"], 4000, grid, seed=4, regressor=regressor, folds=3).eta.value
         for regressor in (DummyRegressor(), LinearRegression(), None)
     )
     assert abs(blind) < 0.01
@@ -158,7 +158,7 @@ def test_trees_see_what_a_line_does_not_and_a_constant_sees_nothing():
 def test_a_regressor_that_memorizes_gains_nothing():
     """In the sample it would fit M itself, with η = 1."""
     tree = DecisionTreeRegressor(random_state=0)
-    assert regression(ERRORS["wave"], Q, 2000, OU.uniform_grid(20), regressor=tree).eta.value < 0
+    assert regression(ERRORS["wave"], 2000, OU.uniform_grid(20), regressor=tree).eta.value < 0
 
 
 def test_folds_are_taken_in_the_order_of_the_draws():
@@ -171,7 +171,7 @@ def test_folds_are_taken_in_the_order_of_the_draws():
             return super().fit(x, y)
 
     for folds in (2, 4):
-        regression(ERRORS["push"], Q, 40, OU.uniform_grid(3), folds=folds, regressor=Spy())
+        regression(ERRORS["push"], 40, OU.uniform_grid(3), folds=folds, regressor=Spy())
     assert sizes == [20, 20, 30, 30, 30, 30]
 
 
@@ -196,7 +196,7 @@ def test_evaluations_are_those_of_the_error():
     assert max(seen) == 32
     assert found.seconds > 0
     seen.clear()
-    assert regression(error, NORMAL, 50, grid).evaluations == sum(seen) == 300
+    assert regression(error, 50, grid).evaluations == sum(seen) == 300
 
 
 def test_same_seed_same_numbers():
@@ -206,7 +206,7 @@ def test_same_seed_same_numbers():
     grid = OU.uniform_grid(5)
     line = LinearRegression()
     first, again, third = (
-        regression(ERRORS["push"], Q, 50, grid, seed=k, regressor=line).eta for k in (7, 7, 8)
+        regression(ERRORS["push"], 50, grid, seed=k, regressor=line).eta for k in (7, 7, 8)
     )
     assert first == again != third
 
@@ -218,7 +218,7 @@ def test_single_precision_says_the_same():
         by_trajectories(error, 8000, grid=OU.uniform_grid(k), generator=seeded(k)) for k in (20, 40)
     )
     assert within(2 * fine.eta - coarse.eta, truth("stretch").eta)
-    fitted = regression(error, law, 2000, OU.uniform_grid(40), folds=2)
+    fitted = regression(error, 2000, OU.uniform_grid(40), folds=2)
     assert -0.25 < fitted.eta.value - truth("stretch").eta < 5 * fitted.eta.stderr + 0.05
 
 
@@ -226,7 +226,7 @@ def test_no_error_has_observability_zero_and_says_so():
     error, grid = Flow(NORMAL, OU).inject(ConstantField(0 * C)), OU.uniform_grid(3)
     for found in (
         by_trajectories(error, 20, grid=grid, generator=seeded(9)),
-        regression(error, NORMAL, 20, grid),
+        regression(error, 20, grid),
     ):
         assert (found.energy.value, found.eta.value, found.eta.stderr) == (0, 0, 0)
         assert "0 by convention" in found.note
@@ -266,7 +266,7 @@ BY = {"trajectories": by_trajectories, "regression": by_regression}
 def test_bad_input_is_refused_by_name_value_and_remedy(route, begins, remedy, changes):
     given = {"error": RIGHT, "n": 20, "grid": GRID, "generator": seeded(0)} | changes
     with pytest.raises(ValueError, match=" = ") as refusal:
-        route(law=NORMAL, process=OU, **given)
+        route(**given)
     assert str(refusal.value).startswith(begins)
     assert remedy in str(refusal.value).partition(": ")[2]
 
@@ -274,14 +274,14 @@ def test_bad_input_is_refused_by_name_value_and_remedy(route, begins, remedy, ch
 @pytest.mark.parametrize("route", BY.values(), ids=BY)
 def test_an_error_that_is_not_a_number_is_refused(route):
     with pytest.raises(ValueError, match="NaN"):
-        route(field(lambda x, t: x / 0 * 0), NORMAL, OU, 20, grid=GRID, generator=seeded(0))
+        route(field(lambda x, t: x / 0 * 0), 20, grid=GRID, generator=seeded(0))
 
 
 def test_what_only_one_route_can_get_wrong():
     with pytest.raises(ValueError, match="folds = 1: pass an integer ≥ 2"):
-        regression(RIGHT, NORMAL, 20, GRID, folds=1)
+        regression(RIGHT, 20, GRID, folds=1)
     with pytest.raises(ValueError, match="n = 9: pass an integer ≥ 10"):
-        regression(RIGHT, NORMAL, 9, GRID)
+        regression(RIGHT, 9, GRID)
     with pytest.raises(ValueError, match="batch = 0: pass an integer ≥ 1"):
         by_trajectories(RIGHT, 20, grid=GRID, generator=seeded(0), batch=0)
 
@@ -291,12 +291,12 @@ def test_what_only_one_route_can_get_wrong():
 def test_a_grid_that_does_not_run_from_the_horizon_to_the_stop_is_refused(route, ends):
     grid = double([ends[0], 2.0, ends[1]])
     with pytest.raises(ValueError, match=r"grid = from .* run it from T = 4.0 to t0 = 0.02"):
-        route(ERRORS["push"], Q, OU, 100, grid=grid, generator=seeded(0))
+        route(ERRORS["push"], 100, grid=grid, generator=seeded(0))
 
 
 def test_regression_wants_a_method_for_the_stochastic_equation():
     with pytest.raises(ValueError, match="integrator = HeunFlow: pass a method for the reverse SDE"):
-        regression(ERRORS["push"], Q, 100, OU.uniform_grid(4), integrator=HeunFlow())
+        regression(ERRORS["push"], 100, OU.uniform_grid(4), integrator=HeunFlow())
 
 
 @pytest.mark.parametrize("functional", [Energy, Martingale, LogRatio])

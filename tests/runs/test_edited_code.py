@@ -173,7 +173,7 @@ def test_a_description_is_the_same_in_every_process_and_after_any_number_of_call
     assert sum(f(i) for i in range(5000)) == 20_000
     assert describe(f) == before
     here, there = tmp_path / "one" / "script.py", tmp_path / "two" / "script.py"
-    lines = "import json, re, torch\nfrom scoredrift.fingerprints import describe\nfrom scoredrift import *\n"
+    lines = "import json, re, torch\nfrom scoredrift.runs import describe\nfrom scoredrift import *\n"
     lines += "WORDS = {'a', 'b', 'c', 'd'}\nLETTER = re.compile('[ab]')\n"
     lines += "def f(x): return x in WORDS or LETTER.match(x) or x in {'e', 'f', 'g'}\n"
     lines += "print(json.dumps(describe([f, KernelFit(0.6, OrnsteinUhlenbeck()), torch.nn.Linear])))"

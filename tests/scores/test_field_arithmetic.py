@@ -160,7 +160,7 @@ def test_fields_compare_without_an_error():
         lambda: ConstantField(torch.ones(3)),
         lambda: LinearField(torch.eye(3)),
         lambda: Flow(random_mixture(0), OU),
-        lambda: EXACT.error(Flow(gaussian([0.0], 1.0), OU)),
+        lambda: EXACT.error(Flow(gaussian([0.0, 0.0], 1.0), OU)),
         lambda: RotationalField(SPIN, EXACT),
     ]
     for make in pairs:

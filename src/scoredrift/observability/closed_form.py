@@ -20,7 +20,7 @@ from torch import Tensor
 from scoredrift import _checks, _numerics
 from scoredrift import process as ou
 from scoredrift.estimates import Estimate
-from scoredrift.laws import Gaussian
+from scoredrift.laws import Gaussian, GaussianMixture
 from scoredrift.observability.result import NO_ENERGY, Observability
 from scoredrift.process import OrnsteinUhlenbeck
 from scoredrift.scores import ErrorField, flow_of
@@ -62,6 +62,8 @@ def in_closed_form(error: ErrorField, *, nodes: int = 200) -> Observability:
     began = time.perf_counter()
     flow = flow_of(error)
     law, process = flow.law, flow.process
+    if isinstance(law, GaussianMixture) and len(law.weights) == 1:
+        law = Gaussian(law.mean(), law.covariance())
     if not isinstance(law, Gaussian):
         _checks.refuse("error.exact.law", law, "a Gaussian is needed; use by_pairs, which takes any law")
     energy, visible = _integrals(error, law, process, nodes)
