@@ -1,5 +1,6 @@
 """The project as a whole: one place for each fact, and documents whose code runs."""
 
+import importlib
 import re
 import subprocess
 import tomllib
@@ -83,6 +84,17 @@ def test_code_of_the_documents_runs(
     for block in blocks:
         exec(compile(block, document, "exec"), names)
     assert "±" in capsys.readouterr().out
+
+
+def test_formulas_are_where_the_readme_says() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\|.*\| `(scoredrift\.\w+)` \| (.*) \|$", text, re.M)
+    assert len(rows) >= 10
+    for room, listed in rows:
+        names = re.findall(r"`(\w+)`", listed)
+        assert names
+        missing = [name for name in names if not hasattr(importlib.import_module(room), name)]
+        assert missing == [], room
 
 
 def test_version_is_the_same_everywhere() -> None:
