@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 import math
 import operator
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from numbers import Real
-from typing import Any, NoReturn, ParamSpec, TypeVar
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor
@@ -21,9 +20,6 @@ _TIME_SLACK = 1e-6
 
 # For fewer rows that differ, it may be chance that each occurs an even number of times.
 _TOO_MANY_TIES = 20
-
-P = ParamSpec("P")
-R = TypeVar("R")
 
 
 def refuse(name: str, value: Any, remedy: str) -> NoReturn:
@@ -104,17 +100,6 @@ def followed(*values: Tensor) -> bool:
         unpack_dual(value).tangent is not None or torch._C._functorch.is_functorch_wrapped_tensor(value)
         for value in values
     )
-
-
-def in_own_precision(method: Callable[P, R]) -> Callable[P, R]:
-    """Decorator: autocast does not reach the function, whose results have the precision of its inputs."""
-
-    @functools.wraps(method)
-    def exact(*args: P.args, **kwargs: P.kwargs) -> R:
-        with torch.autocast("cpu", enabled=False), torch.autocast("cuda", enabled=False):
-            return method(*args, **kwargs)
-
-    return exact
 
 
 def representable(density: Tensor, divergence: Tensor) -> None:

@@ -30,7 +30,7 @@ _OFF = 0.01  # relative deviation that is no rounding
 
 @contextmanager
 def full_precision() -> Iterator[None]:
-    """Arithmetic in the precision of its inputs, whatever autocast is in force outside."""
+    """Arithmetic in the precision of its inputs, whatever autocast is outside; also a decorator."""
     with ExitStack() as stack:
         for device in ("cpu", "cuda"):
             if torch.is_autocast_enabled(device):

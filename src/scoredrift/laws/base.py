@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from scoredrift import _checks
+from scoredrift import _checks, _numerics
 from scoredrift import process as ou
 
 
@@ -293,7 +293,7 @@ class Blend(Law):
                 points[mine] = law.sample(int(mine.sum()), generator=generator)
         return points
 
-    @_checks.in_own_precision
+    @_numerics.full_precision()
     def at(self, x: Tensor, t: float | Tensor = 0.0) -> Evaluation:
         """Log-density, score and its divergence of the flow at time t, formulas above.
 

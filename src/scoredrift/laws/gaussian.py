@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from scoredrift import _checks
+from scoredrift import _checks, _numerics
 from scoredrift import process as ou
 from scoredrift.laws.base import Evaluation, Law, elapsed
 
@@ -54,7 +54,7 @@ class Gaussian(Law):
             _checks.refuse("covariance", "not positive definite", remedy)
 
     @classmethod
-    @_checks.in_own_precision
+    @_numerics.full_precision()
     def fit(cls, data: Tensor) -> Gaussian:
         """Maximum-likelihood fit: μ = mean of the points, Σ = (1/n) Σ_i (x_i − μ)(x_i − μ)ᵀ.
 
@@ -92,7 +92,7 @@ class Gaussian(Law):
         """Where the parameters live."""
         return self.mean.device
 
-    @_checks.in_own_precision
+    @_numerics.full_precision()
     def sample(self, n: int, *, generator: torch.Generator) -> Tensor:
         """Draw n points μ + L ξ with Σ = L Lᵀ.
 
@@ -115,7 +115,7 @@ class Gaussian(Law):
         noise = torch.randn(n, self.dim, generator=generator, dtype=self.dtype, device=self.device)
         return self.mean + noise @ torch.linalg.cholesky(self.covariance).T
 
-    @_checks.in_own_precision
+    @_numerics.full_precision()
     def at(self, x: Tensor, t: float | Tensor = 0.0) -> Evaluation:
         """Log-density, score and its divergence of the law of X_t when X_0 follows this law.
 

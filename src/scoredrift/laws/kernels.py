@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from scoredrift import _checks, attention
+from scoredrift import _checks, _numerics, attention
 from scoredrift import process as ou
 from scoredrift.laws.base import Evaluation, Law, elapsed, summary
 
@@ -143,7 +143,7 @@ class KernelDensity(Law):
         noise = torch.randn(n, self.dim, generator=generator, dtype=self.dtype, device=self.device)
         return self.centres[chosen] + self.bandwidth * noise
 
-    @_checks.in_own_precision
+    @_numerics.full_precision()
     def at(self, x: Tensor, t: float | Tensor = 0.0) -> Evaluation:
         """Log-density, score and its divergence for the law of X_t when X_0 follows the estimate.
 
