@@ -96,10 +96,14 @@ def followed(*values: Tensor) -> bool:
     """Whether automatic differentiation, in any mode, or torch.func follows these tensors."""
     if torch.is_grad_enabled() and any(value.requires_grad for value in values):
         return True
-    return any(
-        unpack_dual(value).tangent is not None or torch._C._functorch.is_functorch_wrapped_tensor(value)
-        for value in values
-    )
+    return any(unpack_dual(value).tangent is not None or transformed(value) for value in values)
+
+
+def transformed(value: Tensor) -> bool:
+    """Whether a transform of torch.func has wrapped the tensor; taken for no, where torch does not tell."""
+    functorch = getattr(torch._C, "_functorch", None)  # private to torch, and nothing public says it
+    wrapped = getattr(functorch, "is_functorch_wrapped_tensor", None)
+    return wrapped is not None and wrapped(value)
 
 
 def representable(density: Tensor, divergence: Tensor) -> None:

@@ -117,7 +117,7 @@ def recording(
     Raises:
         ValueError: no graph between points and values, or one that differences of the values contradict.
     """
-    if torch._C._functorch.is_functorch_wrapped_tensor(x):
+    if _checks.transformed(x):
         remedy = "divergences are taken outside of torch.func; inside, differentiate the function itself"
         _checks.refuse("x", "a tensor of a torch.func transform", remedy)
     with torch.inference_mode(False), torch.enable_grad(), full_precision():  # backward passes, too
