@@ -92,7 +92,7 @@ def test_printed_tables_fit_the_page(page: Path) -> None:
     notebook = nbformat.reads(committed(page), as_version=4)
     outputs = [o for c in notebook.cells if c.cell_type == "code" for o in c.outputs]
     lines = [line for o in outputs if o.output_type == "stream" for line in o.text.splitlines()]
-    assert [line for line in lines if len(line) > 88] == []
+    assert [line for line in lines if len(line) > 76] == []
     assert [line for line in lines if re.search(r"± [\d.]+\.\d+\.\d", line)] == [], "columns run together"
 
 
@@ -108,11 +108,20 @@ def test_seeds_of_a_chapter_can_be_moved(page: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=str)
 def test_pictures_have_text_and_code_fits_the_page(page: Path) -> None:
     for cell in code_cells(page):
-        assert max(map(len, cell.source.split("\n"))) <= 88, cell.source
+        lines = cell.source.split("\n")
+        assert max(map(len, lines)) <= 76, cell.source
+        assert len(lines) <= 25, f"{len(lines)} lines: build, measure, look, a cell for each"
         if "plt.subplots" in cell.source:
             assert cell.source.endswith("plt.show()")  # a closing semicolon is lost on nbval
             assert len(cell.metadata["mystnb"]["image"]["alt"]) > 40
             assert cell.metadata["mystnb"]["figure"]["caption"].strip()
+
+
+@pytest.mark.parametrize("page", CHAPTERS, ids=str)
+def test_imports_are_folded(page: Path) -> None:
+    first = code_cells(page)[0]
+    assert first.source.startswith(("import ", "from "))
+    assert "hide-input" in first.metadata.get("tags", [])
 
 
 @pytest.mark.parametrize("page", PAGES, ids=str)
