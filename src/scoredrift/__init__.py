@@ -1,4 +1,21 @@
-"""Score errors in diffusion models, and the drift they cause in recursive training."""
+"""Score errors in diffusion models, and the drift they cause in recursive training.
+
+The names that are used most are here. The rest is in packages named after the nouns of the theory, each to be
+imported by itself, as in ``from scoredrift.divergences import kl``; ``help("scoredrift.divergences")`` opens
+with its formulas, and ``__all__`` of a package is what it offers.
+
+    process          the Ornstein–Uhlenbeck forward process, time grids, random times
+    laws             laws q whose q_t and ∇ log q_t are known
+    scores           s*, ŝ and e = ŝ − s*; networks and fields as scores
+    paths            reverse paths, integrators, functionals; the energies ε*² and ε̂²
+    divergences      KL and χ², from densities and from samples; whether χ² is finite
+    observability    u(x), η and dp̂/dq
+    generations      retraining on one's own samples; D, B and coherence; steady states
+    estimates        value ± standard error, means over runs
+    runs             seeds, checkpoints, sweeps, provenance
+    notebook, plots  tables and pictures
+    experiments      the paper's protocols
+"""
 
 from scoredrift._version import __version__
 from scoredrift.estimates import Estimate

@@ -15,17 +15,21 @@ from scoredrift import (
     EulerMaruyama,
     Flow,
     FunctionScore,
+    Gaussian,
     GaussianMixture,
     HeunFlow,
+    KernelDensity,
     OrnsteinUhlenbeck,
+    Replace,
     SumScore,
     Trajectory,
     _checks,
     exact_paths,
     mixture_of_five,
+    recurse,
     simulate,
 )
-from scoredrift.divergences import kl, kl_on_nodes
+from scoredrift.divergences import chi2, chi2_finite, kl, kl_on_nodes
 from scoredrift.paths import Energy, Martingale, evolve_density, held_energy, ideal_energy
 from scoredrift.process import log_uniform_times, random_times, scale, uniform_times, variance
 
@@ -64,6 +68,11 @@ def evolve(density=NORMAL, nodes=NODES, grid=GRID, step=STEP):
 
 def energy_of(error):
     return ideal_energy(S.inject(error), 10, generator=seeded(0))
+
+
+def retrain(regime):
+    """It refuses before anything is fitted."""
+    return recurse(pytest.fail, Q, regime=regime, generations=1, size=10, seed=0)
 
 
 def energy_of_steps(grid=GRID, step=STEP, n=10):
@@ -213,6 +222,20 @@ REFUSED = [
     ("samples.shape = [3, 2]", "[n]", lambda: Estimate.from_samples(X)),
     ("samples = 1 of 2 entries are NaN", "remove", lambda: Estimate.from_samples(tensor(1.0, NAN))),
     ("samples.dtype = torch.int64", "double", lambda: Estimate.from_samples(torch.arange(3))),
+    ("integrator = 'heun'", "EulerMaruyama()", lambda: run(step="heun")),
+    ("integrator = <class", "EulerMaruyama()", lambda: run(step=EulerMaruyama)),
+    (
+        "functionals = Trajectory",
+        "[functional]",
+        lambda: simulate(S, X, GRID, STEP, generator=seeded(0), functionals=Trajectory()),
+    ),
+    ("flow = GaussianMixture", "Flow(law, process)", lambda: exact_paths(Q, GRID, 3, generator=seeded(0))),
+    ("p = Tensor", "knn_kl", lambda: kl(X, X, 10, generator=seeded(0))),
+    ("q = Tensor", "knn_kl", lambda: chi2(Q, X, 100, generator=seeded(0))),
+    ("p = Gaussian", "GaussianMixture", lambda: chi2_finite(Gaussian(tensor(0.0), tensor([1.0])), LINE)),
+    ("q = KernelDensity", "isotropic", lambda: chi2_finite(Q, KernelDensity(X, 1.0))),
+    ("regime = 0.3", "FreshFraction(alpha)", lambda: retrain(regime=0.3)),
+    ("regime = <class", "Replace()", lambda: retrain(regime=Replace)),
 ]
 
 

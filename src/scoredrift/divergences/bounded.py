@@ -69,7 +69,8 @@ def chi2_finite(p: GaussianMixture, q: GaussianMixture) -> Finiteness:
         Finiteness, with the reason.
 
     Raises:
-        ValueError: mixtures that do not fit each other.
+        ValueError: laws of another kind, or mixtures that do not fit each other. A kernel density of few
+            centres is ``GaussianMixture(torch.full((N,), 1 / N), centres, torch.full((N,), h**2))``.
 
     Source: ours.
 
@@ -79,6 +80,9 @@ def chi2_finite(p: GaussianMixture, q: GaussianMixture) -> Finiteness:
     >>> print(chi2_finite(q.blur(0.9).blend(q.blur(1.1), 0.999), q).reason)
     the widest component of P has variance 2.21, more than twice that of Q, 1
     """
+    for name, law in (("p", p), ("q", q)):
+        if not isinstance(law, GaussianMixture):
+            _checks.refuse(name, type(law).__name__, "pass a GaussianMixture, of isotropic components")
     _checks.points("q.means", q.means, p.dim, like=p.means)
     p, q = p.without_empty(), q.without_empty()
     v, s = float(p.variances.max()), float(q.variances.max())

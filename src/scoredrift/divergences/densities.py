@@ -62,7 +62,8 @@ def kl(p: Density, q: Density, n: int, *, generator: torch.Generator) -> Estimat
         Estimate in nats.
 
     Raises:
-        ValueError: n < 2, a generator on another device, or log-densities that are not finite.
+        ValueError: n < 2, a generator on another device, samples instead of laws (for those there is
+            ``knn_kl``), or log-densities that are not finite.
 
     >>> from scoredrift.laws import GaussianMixture
     >>> one, zero = torch.ones(1, dtype=torch.float64), torch.zeros(1, 1, dtype=torch.float64)
@@ -72,11 +73,19 @@ def kl(p: Density, q: Density, n: int, *, generator: torch.Generator) -> Estimat
     True
     """
     _checks.count("n", n, least=2)
+    _laws(p, q)
     with torch.no_grad():
         x = _EvenBlend(p, q).sample(n, generator=generator)
         gap = log_density_at("p", p, x) - log_density_at("q", q, x)
     lean = torch.tanh(0.5 * gap)
     return Estimate.from_samples(gap - 2 * lean + gap * lean)
+
+
+def _laws(p: Density, q: Density) -> None:
+    for name, law in (("p", p), ("q", q)):
+        if not (hasattr(law, "sample") and hasattr(law, "log_density")):
+            remedy = "pass a law with sample and log_density; two samples are compared by knn_kl"
+            _checks.refuse(name, type(law).__name__, remedy)
 
 
 def log_density_at(name: str, law: Density, x: Tensor) -> Tensor:
@@ -144,7 +153,7 @@ def chi2(
         the value is ∞.
 
     Raises:
-        ValueError: n < 100, a generator on another device, laws of another dimension or dtype,
+        ValueError: n < 100, a generator on another device, samples instead of laws, laws of another dimension or dtype,
             log-densities that are NaN or +∞, or a proposal whose density is zero at its own draws.
 
     >>> from scoredrift.laws import GaussianMixture
@@ -160,6 +169,8 @@ def chi2(
     """
     _checks.count("n", n, least=FEWEST)
     _checks.generator_on(generator)
+    if proposal is None:
+        _laws(p, q)
     with torch.no_grad():
         x = (_EvenBlend(p, q) if proposal is None else proposal).sample(n, generator=generator)
         log_p, log_q = log_density_at("p", p, x), log_density_at("q", q, x)

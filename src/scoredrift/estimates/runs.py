@@ -40,12 +40,16 @@ class Means(NamedTuple):
 def over_runs(table: Tensor) -> Means:
     """Means over runs of quantities that were estimated in each run.
 
+        mean over runs ± the larger of   sd over runs/√R   and   √(Σ_r se_r²)/R
+
+    Runs count as independent. Exact numbers go in with the standard error zero.
+
     Args:
         table: values and standard errors, shape ``[runs, …, 2]`` (further columns are left out), as
             ``recurse`` stores estimates; at least two runs.
 
     Returns:
-        Means, each of shape ``[…]``, float64.
+        Means, each of shape ``[…]``, float64; ``means.estimate(i, …)`` takes one out.
 
     Raises:
         ValueError: another shape, fewer than two runs, NaN, negative standard errors.

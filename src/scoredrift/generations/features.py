@@ -43,7 +43,7 @@ class SampledStep(NamedTuple):
         forcing: ‖w‖².
         cross: δ·w.
         coherence: cosine δ·w/(‖δ‖ ‖w‖); None where one of the two squares is less than five standard
-            errors above zero, and a cosine means little.
+            errors above zero, and a cosine means little. It can come out beyond ±1, as errors allow.
 
     >>> one = Estimate(1.0, 0.1)
     >>> SampledStep(one, one, one, one, None).coherence is None

@@ -85,6 +85,12 @@ def steady_state(forcing: float, *, alpha: float, coherence: float) -> float:
         √D = √B [(1 − α) c + √((1 − α)² c² + α (2 − α))] / (α (2 − α)),
 
     the fixed point of D = (1 − α)² D + B + 2 (1 − α) c √(D B): B/α² for c = 1 and B/(α (2 − α)) for c = 0.
+    The fresh fraction that keeps it at a given D ≥ B is, for c ≥ 0,
+
+        α = 1 + c r − √(1 − (1 − c²) r²),    r = √(B/D),
+
+    if forcing and coherence stay what they are when α changes. A coherence from samples can come out beyond
+    ±1: clip it.
 
     Args:
         forcing: B ≥ 0.
@@ -101,6 +107,9 @@ def steady_state(forcing: float, *, alpha: float, coherence: float) -> float:
 
     >>> [round(steady_state(1.0, alpha=0.1, coherence=c), 2) for c in (0.0, 0.5, 1.0)]
     [5.26, 32.1, 100.0]
+    >>> c, r = 0.5, math.sqrt(0.04 / 0.2)
+    >>> round(steady_state(0.04, alpha=1 + c * r - math.sqrt(1 - (1 - c**2) * r**2), coherence=c), 6)
+    0.2
     """
     _fraction(alpha)
     _checks.number("forcing", forcing, low=0.0)

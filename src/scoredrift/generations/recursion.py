@@ -40,6 +40,19 @@ class Fit(Protocol):
 
     >>> from scoredrift.laws import Gaussian
     >>> fit: Fit = lambda data, *, generator: Gaussian.fit(data)
+
+    A model of another library takes its random numbers from the generator, too, or a run cannot be repeated,
+    and gives its points as a tensor in the dtype of the data:
+
+    >>> class Bootstrap:
+    ...     def __init__(self, data):
+    ...         self.data = data.numpy()
+    ...     def sample(self, n, *, generator):
+    ...         seed = int(torch.randint(2**31, (1,), generator=generator))
+    ...         return torch.from_numpy(np.random.default_rng(seed).choice(self.data, n))
+    >>> other: Fit = lambda data, *, generator: Bootstrap(data)
+    >>> other(torch.zeros(5, 2), generator=torch.Generator()).sample(3, generator=torch.Generator()).shape
+    torch.Size([3, 2])
     """
 
     def __call__(self, data: Tensor, *, generator: torch.Generator) -> Source:
@@ -68,7 +81,7 @@ def recurse(
         fit: turns points ``[n, d]`` into a model.
         target: the data law p.
         regime: what the next generation is trained on.
-        generations: number of retrainings ≥ 0.
+        generations: number of retrainings ≥ 0; with the same folder it may grow from call to call.
         size: N, the points that each generation draws ≥ 2.
         seed: ≥ 0, or several such numbers, as (seed, run): with the index of a generation they fix all its
             random numbers. Runs with (seed, 0), (seed, 1), … are independent of each other and of all runs
@@ -76,7 +89,8 @@ def recurse(
         measure: called once for each generation; returns numbers, estimates or tensors by name.
         folder: where to keep checkpoints; a run that finds its own resumes after the last good one. They
             are its own if the settings are, and the code, defaults, closures and globals of all that is
-            passed here (module ``fingerprints``).
+            passed here (module ``fingerprints``). What these read elsewhere, in the environment or in files,
+            goes unnoticed.
         after: what a call for fewer generations returned, to be continued instead of a folder's
             checkpoints. It lacks the last training set: regimes and measurements that look back refuse.
         device: where the random numbers are drawn, so where ``target`` lives.
@@ -86,11 +100,11 @@ def recurse(
         History.
 
     Raises:
-        ValueError: sizes that are not positive; points that are not finite or too few, measurements that
-            are NaN or no numbers, whatever fit, regime or measure refuse (the message names the generation);
-            a folder with the checkpoints of another run, or in which one is at work; settings whose code or
-            state cannot be known, with a folder; or both a folder and a history. Infinite measurements are
-            kept: a divergence can be infinite.
+        ValueError: sizes that are not positive; a regime without ``training_set``; points that are not
+            finite or too few, measurements that are NaN or no numbers, whatever fit, regime or measure refuse
+            (the message names the generation); a folder with the checkpoints of another run, or in which one
+            is at work; settings whose code or state cannot be known, with a folder; or both a folder and a
+            history. Infinite measurements are kept: a divergence can be infinite.
 
     >>> from scoredrift.laws import Gaussian
     >>> from scoredrift.generations import Replace
@@ -104,6 +118,8 @@ def recurse(
     generations = _checks.count("generations", generations, least=0)
     size = _checks.count("size", size, least=2)
     seed_words(seed)
+    if isinstance(regime, type) or not callable(getattr(regime, "training_set", None)):
+        _checks.refuse("regime", repr(regime), "pass FreshFraction(alpha), Replace() or Accumulate()")
     if folder is not None and after is not None:
         _checks.refuse("after", "a history", "the folder says what to continue; pass one of the two")
     store = None

@@ -28,7 +28,16 @@ VectorField = Callable[[Tensor, float | Tensor], Tensor]
 class Integrator(Protocol):
     """A numerical method: one step from time t to t_next < t.
 
-    >>> method: Integrator = HeunFlow()
+    Any object with a ``step`` is one. ``score`` may be asked at any time and as often as the method wants:
+
+    >>> class Midpoint:  # of the probability flow
+    ...     def step(self, score, x, t, t_next, noise):
+    ...         half = (t - t_next) / 2
+    ...         middle = x + (x + score(x, t)) * half / 2
+    ...         return x + (middle + score(middle, t - half)) * half
+    >>> method: Integrator = Midpoint()
+    >>> method.step(lambda x, t: x, torch.ones(1, 1), 1.0, 0.5, torch.zeros(1, 1))
+    tensor([[1.6250]])
     """
 
     def step(self, score: VectorField, x: Tensor, t: float, t_next: float, noise: Tensor) -> Tensor:
@@ -71,7 +80,8 @@ def stochastic(integrator: Integrator) -> Integrator:
     EulerMaruyama()
     """
     if not hasattr(integrator, "held_drift"):
-        remedy = "pass a method for the reverse SDE, with a held_drift: EulerMaruyama(), Ancestral()"
+        known = "EulerMaruyama(), ExponentialIntegrator(), Ancestral()"
+        remedy = f"pass a method for the reverse SDE, with a held_drift: {known}"
         _checks.refuse("integrator", type(integrator).__name__, remedy)
     return integrator
 

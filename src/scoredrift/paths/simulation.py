@@ -52,7 +52,14 @@ class Step(NamedTuple):
 class Functional(Protocol):
     """Something recorded along simulated paths, without the simulator knowing what.
 
-    >>> recorder: Functional = Trajectory()
+    Any object with the two methods is one:
+
+    >>> class Variation:  # Σ ‖y' − y‖² of each path
+    ...     def begin(self, integrator):
+    ...         self.values = 0.0
+    ...     def record(self, step):
+    ...         self.values = self.values + (step.x_next - step.x).square().sum(1)
+    >>> recorder: Functional = Variation()
     """
 
     def begin(self, integrator: Integrator) -> None:
@@ -138,8 +145,9 @@ def simulate(
 
     Raises:
         ValueError: x that is not a batch of finite points, a generator on another device, a grid that
-            does not decrease, a score or step of wrong shape, a functional without ``begin`` or listed
-            twice, or a path that leaves the finite numbers (named with the time at which it did).
+            does not decrease, a method without ``step``, a score or step of wrong shape, functionals that are
+            no sequence, one without ``begin`` or listed twice, or a path that leaves the finite numbers
+            (named with the time at which it did).
 
     >>> from scoredrift.paths import EulerMaruyama
     >>> ou = OrnsteinUhlenbeck()
@@ -152,6 +160,7 @@ def simulate(
     _checks.points("x", x)
     _checks.generator_on(generator, x.device)
     times = decreasing(grid)
+    _method(integrator)
     _begin(functionals, integrator)
     x, field = x.detach(), _checked(score)
     for t, t_next in tqdm(list(pairwise(times)), disable=not progress, desc="reverse"):
@@ -174,7 +183,14 @@ def _checked(score: VectorField) -> VectorField:
     return lambda x, t: _numerics.evaluate(score, x, t, "score(x, t)")
 
 
+def _method(integrator: Integrator) -> None:
+    if isinstance(integrator, type) or not callable(getattr(integrator, "step", None)):
+        _checks.refuse("integrator", repr(integrator), "pass an object with a step, such as EulerMaruyama()")
+
+
 def _begin(functionals: Sequence[Functional], integrator: Integrator) -> None:
+    if not isinstance(functionals, Sequence):
+        _checks.refuse("functionals", type(functionals).__name__, "pass a list, also of one: [functional]")
     if len({id(functional) for functional in functionals}) < len(functionals):
         _checks.refuse(
             "functionals", "the same object twice", "pass each once, or it records every step twice"
@@ -250,8 +266,8 @@ def exact_paths(flow: Flow, grid: Tensor, n: int, *, generator: torch.Generator)
         States ``[K + 1, n, d]`` in the order of the grid (noise first, data last).
 
     Raises:
-        ValueError: a grid that does not decrease or leaves [0, T], n < 1, or a generator on another
-            device.
+        ValueError: a law without its process, a grid that does not decrease or leaves [0, T], n < 1, or a
+            generator on another device.
 
     >>> from scoredrift.laws import mixture_of_five
     >>> flow = Flow(mixture_of_five(), OrnsteinUhlenbeck())
@@ -259,6 +275,8 @@ def exact_paths(flow: Flow, grid: Tensor, n: int, *, generator: torch.Generator)
     >>> exact_paths(flow, flow.process.uniform_grid(4), 3, generator=g).shape
     torch.Size([5, 3, 10])
     """
+    if not isinstance(flow, Flow):
+        _checks.refuse("flow", type(flow).__name__, "pass a law with its process, Flow(law, process)")
     times, process = decreasing(grid)[::-1], flow.process
     _checks.number("grid[0]", times[-1], low=0.0, high=process.t_max * (1 + 1e-6))
     x = flow.law.sample(n, generator=generator)

@@ -31,8 +31,8 @@ class FunctionScore(Field):
     The trace takes d backward passes, so this is for low dimension and for checks. A ``torch.nn.Module``
     is called with times of shape ``[n]``, in the precision of its parameters (times in float32 at least);
     values come back in the dtype of the points. Its parameters get no gradients, and it stays in the mode
-    that it is in. Autocast that is in force around a call is switched off: a network that wants it says so
-    in its ``forward``.
+    that it is in: where there is dropout or batch normalisation, ``eval()`` comes first. Autocast that is in
+    force around a call is switched off: a network that wants it says so in its ``forward``.
 
     The divergence needs a graph from x to the values. A function that leaves none, or leaves a part out,
     because it runs under ``torch.no_grad``, detaches or goes through numpy, has no known divergence and is
@@ -40,7 +40,8 @@ class FunctionScore(Field):
     precision, or that is cut off at fewer than half of the 16 points that are looked at.
 
     Args:
-        function: maps x ``[n, d]`` and t (``[]`` or ``[n]``) to ``[n, d]``, row by row.
+        function: maps x ``[n, d]`` and t (``[]`` or ``[n]``) to ``[n, d]``, row by row. ``simulate`` has one
+            time for all points, ``ideal_energy`` one for each; ``t.reshape(-1, 1)`` suits both.
         dtype: precision that it takes its points in, if not theirs or that of its parameters.
         constant: it does not depend on x, and needs no graph.
 
@@ -52,6 +53,9 @@ class FunctionScore(Field):
     >>> shrink = FunctionScore(lambda x, t: -x)
     >>> shrink.divergence(torch.ones(2, 3), 1.0)
     tensor([-3., -3.])
+    >>> wider = FunctionScore(lambda x, t: -x / (1 + t.reshape(-1, 1)))
+    >>> wider(torch.ones(1, 2), 1.0), wider(torch.ones(2, 1), torch.tensor([1.0, 3.0])).T
+    (tensor([[-0.5000, -0.5000]]), tensor([[-0.5000, -0.2500]]))
     """
 
     function: Callable[[Tensor, Tensor], Tensor]
