@@ -1,7 +1,7 @@
 """Score errors in diffusion models, and the drift they cause in recursive training.
 
-The names that are used most are here. The rest is in packages named after the nouns of the theory, each to be
-imported by itself, as in ``from scoredrift.divergences import kl``; ``help("scoredrift.divergences")`` opens
+The names that are used most are here. The rest is in packages named after the nouns of the theory:
+``from scoredrift.divergences import kl``; ``help("scoredrift.divergences")`` opens
 with its formulas, and ``__all__`` of a package is what it offers.
 
     process          the Ornstein–Uhlenbeck forward process, time grids, random times
@@ -16,6 +16,9 @@ with its formulas, and ``__all__`` of a package is what it offers.
     notebook, plots  tables and pictures
     experiments      the paper's protocols
 """
+
+import importlib
+from typing import Any
 
 from scoredrift._version import __version__
 from scoredrift.estimates import Estimate
@@ -93,3 +96,12 @@ __all__ = [
     "recurse",
     "simulate",
 ]
+
+_ROOMS = ("divergences", "experiments", "ledger", "notebook", "observability", "plots")
+
+
+def __getattr__(name: str) -> Any:
+    """Packages that are imported when they are first asked for."""
+    if name in _ROOMS:
+        return importlib.import_module(f"scoredrift.{name}")
+    raise AttributeError(f"module 'scoredrift' has no attribute {name!r}")

@@ -10,6 +10,8 @@ import inspect
 import math
 import pkgutil
 import re
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -132,6 +134,14 @@ def test_the_front_door_hands_out_what_the_rooms_do():
         owners = [room for room in ROOMS if name in public(room)] + ["process"]
         thing = getattr(scoredrift, name)
         assert thing is getattr(importlib.import_module(f"scoredrift.{owners[0]}"), name)
+
+
+def test_rooms_open_when_they_are_asked_for():
+    """In a process of its own, where nothing was imported before."""
+    words = "import scoredrift, sys; assert 'scoredrift.divergences' not in sys.modules; scoredrift.divergences.kl"
+    subprocess.run([sys.executable, "-c", words], check=True)
+    with pytest.raises(AttributeError, match="no attribute 'attic'"):
+        scoredrift.attic  # noqa: B018
 
 
 @pytest.mark.parametrize("folder", ["src", "tests", "tools", "benchmarks"])

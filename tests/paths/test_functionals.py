@@ -15,6 +15,7 @@ from scoredrift import (
     HeunFlow,
     OrnsteinUhlenbeck,
     Trajectory,
+    mixture_of_three,
     simulate,
 )
 from scoredrift.paths import Energy, LogRatio, Martingale, Step
@@ -96,3 +97,11 @@ def test_states_of_another_number_of_paths_are_refused():
 def test_functionals_of_the_noise_refuse_methods_without_noise(functional):
     refusal(lambda: run([functional(PUSH)], step=HeunFlow()), "integrator = HeunFlow", "EulerMaruyama()")
     run([Energy(PUSH), Trajectory()], step=HeunFlow())
+
+
+@pytest.mark.parametrize("functional", [Energy, Martingale, LogRatio])
+def test_a_score_is_not_taken_for_an_error(functional):
+    flow = Flow(mixture_of_three(), OU)
+    with pytest.raises(ValueError, match=r"error = Flow.*: a score is no error: pass flow.error\(model\)"):
+        functional(flow)
+    functional(flow.error(flow))

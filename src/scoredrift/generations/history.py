@@ -145,3 +145,21 @@ class History:
         if not values:
             raise KeyError(f"{name!r} was not measured; there are {self.keys()}")
         return torch.stack(values)
+
+    def estimates(self, name: str) -> list[Estimate]:
+        """Values of a measurement that was an estimate, with their errors, one for each generation that has it.
+
+        Raises:
+            KeyError: no generation has it.
+            ValueError: a measurement that is no estimate.
+
+        >>> history = History(({"kl": torch.tensor([0.3, 0.1])},), torch.zeros(1, 1))
+        >>> print(*history.estimates("kl"))
+        0.30 ± 0.10
+        """
+        found = self[name]
+        if found.shape[1:] != (2,):
+            _checks.refuse(
+                f"history[{name!r}].shape", list(found.shape), "it is no estimate: [generations, 2]"
+            )
+        return [Estimate(*pair) for pair in found.tolist()]

@@ -4,7 +4,8 @@ dY = [½ Y + s(Y, t)] dt + dB̄    (backwards in time),        ε*² = E_{P*} �
 """
 
 from scoredrift.paths.assumptions import Audit, Finding, audit
-from scoredrift.paths.girsanov import Energy, LogRatio, Martingale, held_energy, ideal_energy, learned_energy
+from scoredrift.paths.functionals import Energy, LogRatio, Martingale
+from scoredrift.paths.girsanov import held_energy, ideal_energy, learned_energy
 from scoredrift.paths.integrators import (
     Ancestral,
     EulerMaruyama,

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from scoredrift import _numerics
 from scoredrift.estimates import Estimate
-from scoredrift.paths.girsanov import LogRatio
+from scoredrift.paths.functionals import LogRatio
 from scoredrift.paths.integrators import EulerMaruyama, StochasticIntegrator
 from scoredrift.paths.simulation import exact_paths, simulate, spanning
 from scoredrift.scores import ErrorField, flow_of, learned_flow_of
