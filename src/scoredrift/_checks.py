@@ -73,10 +73,21 @@ def number(
     """Return ``value`` as a float if it is finite and lies between ``low`` and ``high``."""
     if isinstance(value, bool) or not isinstance(value, Real):
         refuse(name, repr(value), "pass a real number")
-    result = float(value)
+    try:
+        result = float(value)
+    except OverflowError:
+        refuse(name, "an integer beyond the range of numbers", "pass a finite number")
     inside = (result > low if open_low else result >= low) and result <= high
     if not (math.isfinite(result) and inside):
         refuse(name, value, f"pass a finite number in {'(' if open_low else '['}{low}, {high}]")
+    return result
+
+
+def width(name: str, value: float, *, open_low: bool = True) -> float:
+    """Return ``value`` as a float if it is positive (or zero) and has a square."""
+    result = number(name, value, low=0.0, open_low=open_low)
+    if result > 1e150:
+        refuse(name, value, "its square exceeds the range of numbers")
     return result
 
 
@@ -138,6 +149,8 @@ def floating(name: str, value: Any) -> Tensor:
         refuse(name, type(value).__name__, "pass a torch.Tensor (torch.as_tensor converts arrays)")
     if value.dtype not in FLOATING:
         refuse(f"{name}.dtype", value.dtype, "pass float32 or float64 (tensor.double() converts)")
+    if value.is_meta:
+        refuse(f"{name}.device", value.device, "pass a tensor that holds numbers")
     if not finite(value):
         bad = int((~torch.isfinite(value)).sum())
         refuse(name, f"{bad} of {value.numel()} entries are NaN or infinite", "remove them before the call")
@@ -160,12 +173,17 @@ def points(name: str, x: Any, dim: int | None = None, like: Tensor | None = None
 
 def times(name: str, t: float | Tensor, x: Tensor, low: float, high: float) -> Tensor:
     """Return ``t`` as a tensor of shape ``[]`` or ``[n]`` beside ``x``, if it lies in [low, high]."""
-    value = torch.as_tensor(t, dtype=x.dtype, device=x.device)
+    if isinstance(t, Tensor) and (t.is_meta or t.is_complex()):
+        refuse(name, f"a tensor of {t.dtype} on {t.device}", "pass real numbers")
+    try:
+        value = torch.as_tensor(t, dtype=x.dtype, device=x.device)
+    except (TypeError, ValueError, RuntimeError, OverflowError):
+        refuse(name, repr(t)[:80], "pass a number, or a tensor with one for each point")
     if value.ndim > 1 or (value.ndim == 1 and value.shape[0] != x.shape[0]):
         remedy = f"pass one time, or one for each of the {x.shape[0]} points"
         refuse(f"{name}.shape", list(value.shape), remedy)
     slack = _TIME_SLACK * max(1.0, abs(low))
-    outside = ~((value >= low - slack) & (value <= high * (1 + _TIME_SLACK)))
+    outside = ~((value >= low - slack) & (value <= high * (1 + _TIME_SLACK)) & value.isfinite())
     if not holds(~outside):
         worst = float(value[outside][0]) if value.ndim else float(value)
         wider = "" if math.isinf(high) else ", or widen t_min, t_max of the process"
@@ -190,6 +208,8 @@ def vectors(name: str, value: Any, x: Tensor) -> Tensor:
         refuse(name, type(value).__name__, "return a torch.Tensor")
     if value.shape != x.shape:
         refuse(f"{name}.shape", list(value.shape), f"return one vector for each point, {list(x.shape)}")
+    if value.device != x.device:
+        refuse(f"{name}.device", value.device, f"return it on {x.device}, where the points are")
     return value
 
 
@@ -242,6 +262,33 @@ def no_copies(name: str, rows: Tensor) -> None:
     if len(occurs) >= _TOO_MANY_TIES:
         remedy = "pass independent draws, each of them once"
         refuse(name, f"all of {len(occurs)} different rows, {times} or more times each", remedy)
+
+
+def able(name: str, thing: Any, *methods: str) -> Any:
+    """Return ``thing`` if it has all of the methods or attributes."""
+    for method in methods:
+        if isinstance(thing, Tensor) or not hasattr(thing, method):
+            refuse(name, f"a {type(thing).__name__}", f"pass an object with {', '.join(methods)}")
+    return thing
+
+
+def law(name: str, thing: Any) -> Any:
+    """Return ``thing`` if it is a law with a flow: it has ``dim``, ``dtype``, ``device``, ``sample`` and ``at``."""
+    return able(name, thing, "at", "sample", "dim", "dtype", "device")
+
+
+def target(device: Any = None, dtype: Any = None) -> None:
+    """Refuse a device that there is not, or a dtype that no law is in."""
+    if dtype is not None and not (isinstance(dtype, torch.dtype) and dtype in FLOATING):
+        refuse("dtype", repr(dtype), "pass torch.float32 or torch.float64")
+    if device is None:
+        return
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, TypeError, NotImplementedError) as error:
+        refuse("device", repr(device), f"{str(error).splitlines()[0]}; pass cpu, or a device that torch sees")
+    if torch.device(device).type == "meta":
+        refuse("device", repr(device), "pass a device that holds numbers")
 
 
 def generator_on(generator: Any, device: torch.device | None = None) -> torch.Generator:

@@ -58,7 +58,7 @@ class KernelDensity(Law):
         _checks.points("centres", self.centres)
         if self.centres.numel() == 0:
             _checks.refuse("centres.shape", list(self.centres.shape), "pass N ≥ 1 centres in R^d, [N, d]")
-        bandwidth = _checks.number("bandwidth", self.bandwidth, low=0.0, open_low=True)
+        bandwidth = _checks.width("bandwidth", self.bandwidth)
         object.__setattr__(self, "bandwidth", bandwidth)
         if self.weights is None:
             return
@@ -106,6 +106,7 @@ class KernelDensity(Law):
         >>> KernelDensity(torch.zeros(1, 2), 1.0).to(dtype=torch.float64).dtype
         torch.float64
         """
+        _checks.target(device, dtype)
         width = torch.empty((), dtype=dtype or self.dtype).element_size()
         if device is not None and torch.device(device).type == "cuda":
             _room_for(self.centres.numel() * width, len(self.centres), torch.device(device))

@@ -45,6 +45,11 @@ class Flow(Field):
     law: Law
     process: OrnsteinUhlenbeck
 
+    def __post_init__(self) -> None:
+        _checks.law("law", self.law)
+        if not isinstance(self.process, OrnsteinUhlenbeck):
+            _checks.refuse("process", repr(self.process), "pass OrnsteinUhlenbeck(t0, T)")
+
     @property
     def dim(self) -> int:
         """Dimension d."""
