@@ -59,9 +59,9 @@ def placed(place: str) -> Iterator[None]:
 def count(name: str, value: int, *, least: int = 1) -> int:
     """Return ``value`` as an int if it is an integer of at least ``least``, of Python, NumPy or torch."""
     try:
-        number = -1 if isinstance(value, bool) else operator.index(value)
+        number = least - 1 if isinstance(value, bool) else operator.index(value)
     except TypeError:
-        number = -1
+        number = least - 1
     if number < least:
         refuse(name, repr(value), f"pass an integer ≥ {least}")
     return number
@@ -183,11 +183,13 @@ def times(name: str, t: float | Tensor, x: Tensor, low: float, high: float) -> T
         remedy = f"pass one time, or one for each of the {x.shape[0]} points"
         refuse(f"{name}.shape", list(value.shape), remedy)
     slack = _TIME_SLACK * max(1.0, abs(low))
-    outside = ~((value >= low - slack) & (value <= high * (1 + _TIME_SLACK)) & value.isfinite())
+    outside = ~((value >= low - slack) & (value <= high * (1 + _TIME_SLACK)))
     if not holds(~outside):
         worst = float(value[outside][0]) if value.ndim else float(value)
         wider = "" if math.isinf(high) else ", or widen t_min, t_max of the process"
         refuse(name, worst, f"pass times in [{low}, {high}]{wider}")
+    if not holds(value.isfinite()):
+        refuse(name, math.inf, "pass finite times ≥ 0")
     return value
 
 
@@ -219,6 +221,8 @@ def shape(name: str, value: Any, wanted: list[int]) -> Tensor:
         refuse(name, type(value).__name__, "return a torch.Tensor")
     if list(value.shape) != wanted:
         refuse(f"{name}.shape", list(value.shape), f"return one number for each point, {wanted}")
+    if value.is_complex():
+        refuse(f"{name}.dtype", value.dtype, "return real numbers")
     return value
 
 
@@ -272,15 +276,22 @@ def able(name: str, thing: Any, *methods: str) -> Any:
     return thing
 
 
-def law(name: str, thing: Any) -> Any:
-    """Return ``thing`` if it is a law with a flow: it has ``dim``, ``dtype``, ``device``, ``sample`` and ``at``."""
-    return able(name, thing, "at", "sample", "dim", "dtype", "device")
+def process(thing: Any) -> Any:
+    """Return ``thing`` if it has the times of a forward process."""
+    return able("process", thing, "t_min", "t_max", "diffuse")
+
+
+def listed(name: str, thing: Any) -> Any:
+    """Return ``thing`` if it is a list, a tuple or the like."""
+    if isinstance(thing, str) or not (hasattr(thing, "__len__") and hasattr(thing, "__getitem__")):
+        refuse(name, f"a {type(thing).__name__}", "pass a list")
+    return thing
 
 
 def target(device: Any = None, dtype: Any = None) -> None:
     """Refuse a device that there is not, or a dtype that no law is in."""
     if dtype is not None and not (isinstance(dtype, torch.dtype) and dtype in FLOATING):
-        refuse("dtype", repr(dtype), "pass torch.float32 or torch.float64")
+        refuse("dtype", dtype, "pass float32 or float64, as torch.float32")
     if device is None:
         return
     try:

@@ -65,7 +65,7 @@ class Input:
     def variations(self) -> Iterator[Variation]:
         """All variations but those that are skipped, each for a reason."""
         known = {one.label: one for one in (*self.own(), *self.more)}
-        spaced = {label.replace("_", " ") for label in self.skipped}
+        spaced = {label.replace("_", " ").strip() for label in self.skipped}
         assert spaced <= known.keys(), spaced - known.keys()
         yield from (one for label, one in known.items() if label not in spaced)
 

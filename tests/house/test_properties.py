@@ -2,10 +2,10 @@
 
 import pytest
 
-from properties import laws, scores
+from properties import divergences, laws, observability, paths, scores
 from property_cases import answer, cases_of
 
-TABLES = (laws, scores)
+TABLES = (laws, scores, divergences, paths, observability)
 CASES = [case for table in TABLES for entry in table.ENTRIES for case in cases_of(entry)]
 
 

@@ -181,7 +181,7 @@ def summary(law: Law, *first: str) -> str:
     >>> summary(KernelDensity(torch.zeros(5, 2), 1.0), "5 centres")
     'KernelDensity(5 centres, d = 2, float32)'
     """
-    _checks.law("law", law)
+    _checks.able("law", law, "dim", "dtype", "device")
     words = [*first, f"d = {law.dim}", str(law.dtype).removeprefix("torch.")]
     if law.device.type != "cpu":
         words.append(str(law.device))
@@ -236,7 +236,7 @@ class Blend(Law):
 
     def __post_init__(self) -> None:
         for name, parts in (("weights", self.weights), ("laws", self.laws)):
-            _checks.able(name, parts, "__len__", "__getitem__") if not isinstance(parts, Tensor) else None
+            _checks.listed(name, parts)
         if len(self.laws) == 0 or len(self.weights) != len(self.laws):
             count = f"{len(self.weights)} weights for {len(self.laws)} laws"
             _checks.refuse("weights", count, "pass one weight for each of one or more laws")
@@ -245,7 +245,7 @@ class Blend(Law):
         if abs(sum(self.weights) - 1) > 1e-9:
             _checks.refuse("weights", f"sum {sum(self.weights)}", "weights sum to one; divide by their sum")
         for law in self.laws:
-            _checks.law("laws", law)
+            _checks.able("laws", law, "dim", "dtype", "device")
         first = self.laws[0]
         for law in self.laws[1:]:
             for name in ("dim", "dtype", "device"):
@@ -291,7 +291,9 @@ class Blend(Law):
         """
         _checks.count("n", n)
         _checks.generator_on(generator, self.device)
-        chances = torch.tensor(self.weights, dtype=torch.float64, device=self.device)
+        chances = torch.tensor(
+            [float(weight) for weight in self.weights], dtype=torch.float64, device=self.device
+        )
         part = torch.multinomial(chances, n, replacement=True, generator=generator)
         points = torch.empty(n, self.dim, dtype=self.dtype, device=self.device)
         for i, law in enumerate(self.laws):
@@ -344,7 +346,7 @@ class Marginal(Law):
     t: float
 
     def __post_init__(self) -> None:
-        _checks.law("law", self.law)
+        _checks.able("law", self.law, "at", "dim")
         object.__setattr__(self, "t", _checks.number("t", self.t, low=0.0))
 
     def __repr__(self) -> str:

@@ -152,6 +152,9 @@ def simulate(
     _checks.points("x", x)
     _checks.generator_on(generator, x.device)
     times = decreasing(grid)
+    _checks.able("integrator", integrator, "step")
+    if isinstance(integrator, type):
+        _checks.refuse("integrator", integrator.__name__, f"pass an instance, {integrator.__name__}()")
     _begin(functionals, integrator)
     x, field = x.detach(), _checked(score)
     for t, t_next in tqdm(list(pairwise(times)), disable=not progress, desc="reverse"):
@@ -175,12 +178,13 @@ def _checked(score: VectorField) -> VectorField:
 
 
 def _begin(functionals: Sequence[Functional], integrator: Integrator) -> None:
+    _checks.listed("functionals", functionals)
     if len({id(functional) for functional in functionals}) < len(functionals):
         _checks.refuse(
             "functionals", "the same object twice", "pass each once, or it records every step twice"
         )
     for functional in functionals:
-        if not hasattr(functional, "begin"):
+        if isinstance(functional, type) or not hasattr(functional, "begin"):
             remedy = "give it begin(integrator), in which it forgets what it recorded in another simulation"
             _checks.refuse("functionals", f"{type(functional).__name__} without begin", remedy)
         functional.begin(integrator)
@@ -206,7 +210,7 @@ def decreasing(grid: Tensor) -> list[float]:
         shown = grid.tolist() if grid.numel() < 8 else f"shape {list(grid.shape)}"
         remedy = "pass K + 1 ≥ 2 strictly decreasing times ≥ 0, as process.uniform_grid(K) gives"
         _checks.refuse("grid", shown, remedy)
-    return [float(t) for t in grid]
+    return [float(t) for t in grid.detach()]
 
 
 def spanning(grid: Tensor, process: OrnsteinUhlenbeck) -> list[float]:
@@ -226,6 +230,7 @@ def spanning(grid: Tensor, process: OrnsteinUhlenbeck) -> list[float]:
     [3.0, 2.0, 1.0]
     """
     times = decreasing(grid)
+    _checks.process(process)
     if not (abs(times[0] - process.t_max) < 1e-6 and abs(times[-1] - process.t_min) < 1e-6):
         wanted = f"run it from T = {process.t_max} to t0 = {process.t_min}"
         _checks.refuse("grid", f"from {times[0]} to {times[-1]}", wanted)
@@ -259,7 +264,7 @@ def exact_paths(flow: Flow, grid: Tensor, n: int, *, generator: torch.Generator)
     >>> exact_paths(flow, flow.process.uniform_grid(4), 3, generator=g).shape
     torch.Size([5, 3, 10])
     """
-    times, process = decreasing(grid)[::-1], flow.process
+    times, process = decreasing(grid)[::-1], _checks.able("flow", flow, "law", "process").process
     _checks.number("grid[0]", times[-1], low=0.0, high=process.t_max * (1 + 1e-6))
     x = flow.law.sample(n, generator=generator)
     states = []

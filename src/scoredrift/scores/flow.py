@@ -46,9 +46,8 @@ class Flow(Field):
     process: OrnsteinUhlenbeck
 
     def __post_init__(self) -> None:
-        _checks.law("law", self.law)
-        if not isinstance(self.process, OrnsteinUhlenbeck):
-            _checks.refuse("process", repr(self.process), "pass OrnsteinUhlenbeck(t0, T)")
+        _checks.able("law", self.law, "at")
+        _checks.process(self.process)
 
     @property
     def dim(self) -> int:

@@ -57,6 +57,8 @@ class Images(torch.nn.Module):
     def forward(self, x: Tensor, t: float | Tensor) -> Tensor:
         """Value of the network at points ``[n, d]`` and times ``[]`` or ``[n]``, shape ``[n, d]``."""
         images = self.to_images(x)
+        if x.is_complex():
+            _checks.refuse("x.dtype", x.dtype, "pass real numbers")
         times = x if x.dtype in _checks.FLOATING else x.float()
         _checks.times("t", t, times, 0.0, math.inf)
         when = torch.as_tensor(t, device=x.device).expand(len(x))
