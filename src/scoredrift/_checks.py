@@ -198,8 +198,9 @@ def probabilities(name: str, law: Any) -> Tensor:
     law = floating(name, law)
     if law.ndim != 1 or law.numel() == 0:
         refuse(f"{name}.shape", list(law.shape), "pass one probability for each cell, [K]")
-    if bool((law < 0).any()) or abs(float(law.sum()) - 1) > 1e-9:
-        total = f"sum {float(law.sum()):.9g}, least {float(law.min()):.3g}"
+    whole = float(law.detach().sum())
+    if bool((law < 0).any()) or abs(whole - 1) > 1e-9:
+        total = f"sum {whole:.9g}, least {float(law.detach().min()):.3g}"
         refuse(name, total, "pass probabilities ≥ 0 in float64 that sum to one")
     return law
 
@@ -286,6 +287,14 @@ def listed(name: str, thing: Any) -> Any:
     if isinstance(thing, str) or not (hasattr(thing, "__len__") and hasattr(thing, "__getitem__")):
         refuse(name, f"a {type(thing).__name__}", "pass a list")
     return thing
+
+
+def kind_of(device: Any) -> torch.device:
+    """Return ``device`` as a torch device, whether or not this machine has it."""
+    try:
+        return torch.device(device)
+    except (RuntimeError, TypeError) as error:
+        refuse("device", repr(device), f"{str(error).splitlines()[0]}; pass a torch device, such as cpu")
 
 
 def target(device: Any = None, dtype: Any = None) -> None:

@@ -104,6 +104,11 @@ def recurse(
     generations = _checks.count("generations", generations, least=0)
     size = _checks.count("size", size, least=2)
     seed_words(seed)
+    for name, function in (("fit", fit), ("measure", measure)):
+        if not (callable(function) or (name == "measure" and function is None)):
+            _checks.refuse(name, f"a {type(function).__name__}", "pass a function")
+    _checks.able("target", target, "sample")
+    _checks.able("regime", regime, "training_set")
     if folder is not None and after is not None:
         _checks.refuse("after", "a history", "the folder says what to continue; pass one of the two")
     store = None
