@@ -55,9 +55,9 @@ def placed(place: str) -> Iterator[None]:
 def count(name: str, value: int, *, least: int = 1) -> int:
     """Return ``value`` as an int if it is an integer of at least ``least``, of Python, NumPy or torch."""
     try:
-        number = -1 if isinstance(value, bool) else operator.index(value)
+        number = least - 1 if isinstance(value, bool) else operator.index(value)
     except TypeError:
-        number = -1
+        number = least - 1
     if number < least:
         refuse(name, repr(value), f"pass an integer ≥ {least}")
     return number
@@ -69,10 +69,21 @@ def number(
     """Return ``value`` as a float if it is finite and lies between ``low`` and ``high``."""
     if isinstance(value, bool) or not isinstance(value, Real):
         refuse(name, repr(value), "pass a real number")
-    result = float(value)
+    try:
+        result = float(value)
+    except OverflowError:
+        refuse(name, "an integer beyond the range of numbers", "pass a finite number")
     inside = (result > low if open_low else result >= low) and result <= high
     if not (math.isfinite(result) and inside):
         refuse(name, value, f"pass a finite number in {'(' if open_low else '['}{low}, {high}]")
+    return result
+
+
+def width(name: str, value: float, *, open_low: bool = True) -> float:
+    """Return ``value`` as a float if it is positive (or zero) and has a square."""
+    result = number(name, value, low=0.0, open_low=open_low)
+    if result > 1e150:
+        refuse(name, value, "its square exceeds the range of numbers")
     return result
 
 
@@ -127,6 +138,8 @@ def floating(name: str, value: Any) -> Tensor:
         refuse(name, type(value).__name__, "pass a torch.Tensor (torch.as_tensor converts arrays)")
     if value.dtype not in FLOATING:
         refuse(f"{name}.dtype", value.dtype, "pass float32 or float64 (tensor.double() converts)")
+    if value.is_meta:
+        refuse(f"{name}.device", value.device, "pass a tensor that holds numbers")
     if not finite(value):
         bad = int((~torch.isfinite(value)).sum())
         refuse(name, f"{bad} of {value.numel()} entries are NaN or infinite", "remove them before the call")
@@ -149,7 +162,12 @@ def points(name: str, x: Any, dim: int | None = None, like: Tensor | None = None
 
 def times(name: str, t: float | Tensor, x: Tensor, low: float, high: float) -> Tensor:
     """Return ``t`` as a tensor of shape ``[]`` or ``[n]`` beside ``x``, if it lies in [low, high]."""
-    value = torch.as_tensor(t, dtype=x.dtype, device=x.device)
+    if isinstance(t, Tensor) and (t.is_meta or t.is_complex()):
+        refuse(name, f"a tensor of {t.dtype} on {t.device}", "pass real numbers")
+    try:
+        value = torch.as_tensor(t, dtype=x.dtype, device=x.device)
+    except (TypeError, ValueError, RuntimeError, OverflowError):
+        refuse(name, repr(t)[:80], "pass a number, or a tensor with one for each point")
     if value.ndim > 1 or (value.ndim == 1 and value.shape[0] != x.shape[0]):
         remedy = f"pass one time, or one for each of the {x.shape[0]} points"
         refuse(f"{name}.shape", list(value.shape), remedy)
@@ -159,6 +177,8 @@ def times(name: str, t: float | Tensor, x: Tensor, low: float, high: float) -> T
         worst = float(value[outside][0]) if value.ndim else float(value)
         wider = "" if math.isinf(high) else ", or widen t_min, t_max of the process"
         refuse(name, worst, f"pass times in [{low}, {high}]{wider}")
+    if not holds(value.isfinite()):
+        refuse(name, math.inf, "pass finite times ≥ 0")
     return value
 
 
@@ -167,8 +187,9 @@ def probabilities(name: str, law: Any) -> Tensor:
     law = floating(name, law)
     if law.ndim != 1 or law.numel() == 0:
         refuse(f"{name}.shape", list(law.shape), "pass one probability for each cell, [K]")
-    if bool((law < 0).any()) or abs(float(law.sum()) - 1) > 1e-9:
-        total = f"sum {float(law.sum()):.9g}, least {float(law.min()):.3g}"
+    whole = float(law.detach().sum())
+    if bool((law < 0).any()) or abs(whole - 1) > 1e-9:
+        total = f"sum {whole:.9g}, least {float(law.detach().min()):.3g}"
         refuse(name, total, "pass probabilities ≥ 0 in float64 that sum to one")
     return law
 
@@ -179,6 +200,8 @@ def vectors(name: str, value: Any, x: Tensor) -> Tensor:
         refuse(name, type(value).__name__, "return a torch.Tensor")
     if value.shape != x.shape:
         refuse(f"{name}.shape", list(value.shape), f"return one vector for each point, {list(x.shape)}")
+    if value.device != x.device:
+        refuse(f"{name}.device", value.device, f"return it on {x.device}, where the points are")
     return value
 
 
@@ -188,6 +211,8 @@ def shape(name: str, value: Any, wanted: list[int]) -> Tensor:
         refuse(name, type(value).__name__, "return a torch.Tensor")
     if list(value.shape) != wanted:
         refuse(f"{name}.shape", list(value.shape), f"return one number for each point, {wanted}")
+    if value.is_complex():
+        refuse(f"{name}.dtype", value.dtype, "return real numbers")
     return value
 
 
@@ -231,6 +256,48 @@ def no_copies(name: str, rows: Tensor) -> None:
     if len(occurs) >= _TOO_MANY_TIES:
         remedy = "pass independent draws, each of them once"
         refuse(name, f"all of {len(occurs)} different rows, {times} or more times each", remedy)
+
+
+def able(name: str, thing: Any, *methods: str) -> Any:
+    """Return ``thing`` if it has all of the methods or attributes."""
+    for method in methods:
+        if isinstance(thing, Tensor) or not hasattr(thing, method):
+            refuse(name, f"a {type(thing).__name__}", f"pass an object with {', '.join(methods)}")
+    return thing
+
+
+def process(thing: Any) -> Any:
+    """Return ``thing`` if it has the times of a forward process."""
+    return able("process", thing, "t_min", "t_max", "diffuse")
+
+
+def listed(name: str, thing: Any) -> Any:
+    """Return ``thing`` if it is a list, a tuple or the like."""
+    if isinstance(thing, str) or not (hasattr(thing, "__len__") and hasattr(thing, "__getitem__")):
+        refuse(name, f"a {type(thing).__name__}", "pass a list")
+    return thing
+
+
+def kind_of(device: Any) -> torch.device:
+    """Return ``device`` as a torch device, whether or not this machine has it."""
+    try:
+        return torch.device(device)
+    except (RuntimeError, TypeError) as error:
+        refuse("device", repr(device), f"{str(error).splitlines()[0]}; pass a torch device, such as cpu")
+
+
+def target(device: Any = None, dtype: Any = None) -> None:
+    """Refuse a device that there is not, or a dtype that no law is in."""
+    if dtype is not None and not (isinstance(dtype, torch.dtype) and dtype in FLOATING):
+        refuse("dtype", dtype, "pass float32 or float64, as torch.float32")
+    if device is None:
+        return
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, TypeError, NotImplementedError) as error:
+        refuse("device", repr(device), f"{str(error).splitlines()[0]}; pass cpu, or a device that torch sees")
+    if torch.device(device).type == "meta":
+        refuse("device", repr(device), "pass a device that holds numbers")
 
 
 def generator_on(generator: Any, device: torch.device | None = None) -> torch.Generator:

@@ -79,6 +79,10 @@ def evaluate(
     A network, or any function whose ``dtype`` is stated, gets the points in its precision and times
     ``[n]`` in the same, but in float32 at least.
     """
+    if not callable(function) or isinstance(function, type):
+        _checks.refuse(
+            name, f"a {type(function).__name__}", "pass a function of (x, t), a network or a score"
+        )
     if dtype is None and not isinstance(function, torch.nn.Module):
         with full_precision():
             value = function(x, t)
@@ -122,6 +126,7 @@ def recording(
         _checks.refuse("x", "a tensor of a torch.func transform", remedy)
     with torch.inference_mode(False), torch.enable_grad(), full_precision():  # backward passes, too
         inputs = (x.clone() if x.is_inference() else x.detach()).requires_grad_(True)
+        _checks.times("t", t, x, 0.0, float("inf"))
         t = t if isinstance(t, Tensor) else torch.as_tensor(t, dtype=torch.float64)
         t = t.clone() if t.is_inference() else t.detach()
         try:

@@ -60,7 +60,13 @@ def variance(t: float | Tensor) -> Tensor:
 
 
 def _elapsed(t: float | Tensor) -> Tensor:
-    value = t if isinstance(t, Tensor) else torch.as_tensor(t, dtype=torch.float64)
+    try:
+        value = t if isinstance(t, Tensor) else torch.as_tensor(t, dtype=torch.float64)
+    except (TypeError, ValueError, RuntimeError, OverflowError):
+        _checks.refuse("t", repr(t)[:80], "pass a number or a tensor")
+    if value.is_complex() or value.is_meta:
+        _checks.refuse("t", f"a tensor of {value.dtype} on {value.device}", "pass real numbers")
+    value = value.double() if value.dtype == torch.bool else value
     if not _checks.holds(value >= 0):  # also catches NaN
         _checks.refuse("t", float(value.min()), "pass times ≥ 0")
     return value
@@ -88,8 +94,8 @@ class OrnsteinUhlenbeck:
     t_max: float = 4.0
 
     def __post_init__(self) -> None:
-        _checks.number("t_min", self.t_min, low=0.0, open_low=True)
-        _checks.number("t_max", self.t_max, low=0.0, open_low=True)
+        for name in ("t_min", "t_max"):
+            object.__setattr__(self, name, _checks.number(name, getattr(self, name), low=0.0, open_low=True))
         if not self.t_min < self.t_max:
             _checks.refuse("t_min", self.t_min, f"choose t_min < t_max = {self.t_max}")
 
@@ -156,7 +162,7 @@ class OrnsteinUhlenbeck:
         >>> OrnsteinUhlenbeck(1.0, 3.0).uniform_grid(2)
         tensor([3., 2., 1.], dtype=torch.float64)
         """
-        _checks.count("steps", steps)
+        steps = _checks.count("steps", steps)
         return torch.linspace(self.t_max, self.t_min, steps + 1, dtype=torch.float64)
 
     def geometric_grid(self, steps: int) -> Tensor:
@@ -176,7 +182,7 @@ class OrnsteinUhlenbeck:
         >>> OrnsteinUhlenbeck(1.0, 4.0).geometric_grid(2)
         tensor([4., 2., 1.], dtype=torch.float64)
         """
-        _checks.count("steps", steps)
+        steps = _checks.count("steps", steps)
         logs = torch.linspace(math.log(self.t_max), math.log(self.t_min), steps + 1, dtype=torch.float64)
         grid = torch.exp(logs)
         grid[0], grid[-1] = self.t_max, self.t_min
@@ -280,8 +286,12 @@ def random_times(
     >>> float(random_times(uniform_times, OrnsteinUhlenbeck(), 4, generator=g).weight[0])
     3.98
     """
-    _checks.count("n", n)
+    n = _checks.count("n", n)
     _checks.generator_on(generator)
+    if not callable(sampler):
+        _checks.refuse(
+            "sampler", f"a {type(sampler).__name__}", "pass uniform_times, log_uniform_times or the like"
+        )
     return sampler(process, torch.rand(n, generator=generator, dtype=torch.float64, device=generator.device))
 
 

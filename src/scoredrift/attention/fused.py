@@ -65,8 +65,7 @@ def softmax_moments(y: Tensor, gain: Tensor, centres: Tensor, log_weights: Tenso
     """Softmax moments by the fastest route that the device has; memory grows with N + M only.
 
     On CPUs this is torch's fused attention, on CUDA a Triton kernel (float32, d ≤ 128); elsewhere, where
-    this torch has no such kernel, and where the inputs ask for gradients, the plain route. Inputs are
-    taken as they come; laws check them.
+    this torch has no such kernel, and where the inputs ask for gradients, the plain route.
 
     Args:
         y: queries, shape ``[n, d]``.
@@ -77,19 +76,23 @@ def softmax_moments(y: Tensor, gain: Tensor, centres: Tensor, log_weights: Tenso
     Returns:
         Moments, in the precision of the inputs.
 
+    Raises:
+        ValueError: inputs that do not fit each other or are not finite, no centres, a gain that is not positive.
+
     >>> g = torch.Generator().manual_seed(0)
     >>> y, c, gain = torch.randn(5, 2, generator=g), torch.randn(7, 2, generator=g), torch.ones(5)
     >>> torch.allclose(softmax_moments(y, gain, c).shift, plain_moments(y, gain, c).shift, atol=1e-6)
     True
     """
+    _fit(y, gain, centres, log_weights)
     inputs = (y, gain, centres) if log_weights is None else (y, gain, centres, log_weights)
     if _checks.followed(*inputs) or len(y) == 0:
-        return plain_moments(y, gain, centres, log_weights)
+        return _plain(y, gain, centres, log_weights)
     if y.device.type == "cpu" and (kernel := _kernel_on_cpu(y.dtype)):
         return _fused_on_cpu(kernel, y, gain, centres, log_weights)
     if y.device.type == "cuda" and y.dtype == torch.float32 and importlib.util.find_spec("triton"):
         return _fused_on_cuda(y, gain, centres, log_weights)
-    return plain_moments(y, gain, centres, log_weights)
+    return _plain(y, gain, centres, log_weights)
 
 
 def plain_moments(y: Tensor, gain: Tensor, centres: Tensor, log_weights: Tensor | None = None) -> Moments:
@@ -98,14 +101,37 @@ def plain_moments(y: Tensor, gain: Tensor, centres: Tensor, log_weights: Tensor 
     The reference for the fused routes, and the route that automatic differentiation can follow.
 
     Args:
-        y, gain, centres, log_weights: as for ``moments``.
+        y, gain, centres, log_weights: as for ``softmax_moments``.
 
     Returns:
         Moments.
 
+    Raises:
+        ValueError: as for ``softmax_moments``.
+
     >>> plain_moments(torch.zeros(1, 1), torch.ones(1), torch.tensor([[3.0], [3.0]])).shift
     tensor([[3.]])
     """
+    _fit(y, gain, centres, log_weights)
+    return _plain(y, gain, centres, log_weights)
+
+
+def _fit(y: Tensor, gain: Tensor, centres: Tensor, log_weights: Tensor | None) -> None:
+    _checks.points("y", y)
+    _checks.points("centres", centres, y.shape[1], like=y)
+    if centres.numel() == 0:
+        _checks.refuse("centres.shape", list(centres.shape), "pass one or more centres in R^d, [m, d]")
+    for name, vector, size in (("gain", gain, len(y)), ("log_weights", log_weights, len(centres))):
+        if vector is not None or name == "gain":
+            vector = _checks.floating(name, vector)
+            _checks.points(name, vector[None] if vector.ndim == 1 else vector, size, like=y)
+            if vector.ndim != 1:
+                _checks.refuse(f"{name}.shape", list(vector.shape), f"pass a vector, [{size}]")
+    if not _checks.holds(gain > 0):
+        _checks.refuse("gain", float(gain.min()), "pass gains > 0")
+
+
+def _plain(y: Tensor, gain: Tensor, centres: Tensor, log_weights: Tensor | None) -> Moments:
     rows = max(1, _ENTRIES // centres.numel())
     blocks = [
         _plain_block(y_block, gain_block, centres, log_weights)
@@ -145,9 +171,7 @@ def _taken_again(
 ) -> Moments:
     again = doubtful.nonzero()[:, 0]
     if len(again):
-        for part, right in zip(
-            found, plain_moments(y[again], gain[again], centres, log_weights), strict=True
-        ):
+        for part, right in zip(found, _plain(y[again], gain[again], centres, log_weights), strict=True):
             part[again] = right
     return found
 
@@ -156,7 +180,7 @@ def _fused_on_cuda(y: Tensor, gain: Tensor, centres: Tensor, log_weights: Tensor
     from scoredrift.attention import triton  # needs Triton, which comes with CUDA builds of torch
 
     if y.shape[1] > triton.MAX_DIM:
-        return plain_moments(y, gain, centres, log_weights)
+        return _plain(y, gain, centres, log_weights)
     blocks = local_blocks(y, _ROWS_ON_CUDA)
     order = blocks.flatten()
     shift, spread, log_sum = triton.moments(y[order], gain[order], centres.contiguous(), log_weights)
@@ -233,9 +257,16 @@ def local_blocks(y: Tensor, rows: int) -> Tensor:
     Returns:
         Indices, shape ``[2^depth, size]``; a few points appear twice where n is not a multiple.
 
+    Raises:
+        ValueError: no points, points that are not finite, or rows < 1.
+
     >>> local_blocks(torch.tensor([[5.0], [1.0], [6.0], [0.0]]), 2).tolist()
     [[3, 1], [0, 2]]
     """
+    _checks.points("y", y)
+    if y.numel() == 0:
+        _checks.refuse("y.shape", list(y.shape), "pass one or more points in R^d")
+    rows = _checks.count("rows", rows)
     n, depth = len(y), 0
     while n > rows << depth:
         depth += 1

@@ -130,8 +130,10 @@ def midpoint_chi2(p: Density, q: Density, n: int, *, generator: torch.Generator)
     >>> print(midpoint_chi2(p, q, 20_000, generator=torch.Generator().manual_seed(0)))
     0.3087 ± 0.0014
     """
-    _checks.count("n", n, least=2)
+    n = _checks.count("n", n, least=2)
     _checks.generator_on(generator)
+    for name, law in (("p", p), ("q", q)):
+        _checks.able(name, law, "sample", "log_density")
     parts = [
         Estimate.from_samples(torch.tanh(0.5 * _log_ratio(p, q, law.sample(n, generator=generator))).square())
         for law in (p, q)
@@ -181,9 +183,11 @@ def good_set_chi2(p: Density, q: Density, n: int, *, cap: float, generator: torc
     0.7231 ± 0.0084, 0.3553 ± 0.0034
     32.01 ± 0.82, 0.1588 ± 0.0026
     """
-    _checks.count("n", n, least=2)
-    _checks.number("cap", cap, low=1.0, high=float(n), open_low=True)
+    n = _checks.count("n", n, least=2)
+    cap = _checks.number("cap", cap, low=1.0, high=float(n), open_low=True)
     _checks.generator_on(generator)
+    for name, law in (("p", p), ("q", q)):
+        _checks.able(name, law, "sample", "log_density")
     draws, log_cap = [], math.log(cap)
     from_p, from_q = (_log_ratio(p, q, law.sample(n, generator=generator)) for law in (p, q))
     for g in (from_p, from_q):
@@ -196,7 +200,11 @@ def good_set_chi2(p: Density, q: Density, n: int, *, cap: float, generator: torc
 def _log_ratio(p: Density, q: Density, x: Tensor) -> Tensor:
     """log p/q at the points, ±∞ where one of the densities is zero; float64."""
     with torch.no_grad():
-        ratio = log_density_at("p", p, x) - log_density_at("q", q, x)
+        logs = [log_density_at(name, law, x) for name, law in (("p", p), ("q", q))]
+        for name, log in zip("pq", logs, strict=True):
+            if bool((log == math.inf).any()):
+                _checks.refuse(f"{name}.log_density", "∞", "return numbers, or −∞ for a density of zero")
+        ratio = logs[0] - logs[1]
     bad = int(ratio.isnan().sum())
     if bad:
         _checks.refuse(

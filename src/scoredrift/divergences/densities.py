@@ -72,7 +72,8 @@ def kl(p: Density, q: Density, n: int, *, generator: torch.Generator) -> Estimat
     >>> abs(estimate.value / 0.5e-4 - 1) < 0.1
     True
     """
-    _checks.count("n", n, least=2)
+    n = _checks.count("n", n, least=2)
+    _checks.generator_on(generator)
     _laws(p, q)
     with torch.no_grad():
         x = _EvenBlend(p, q).sample(n, generator=generator)
@@ -106,6 +107,7 @@ def log_density_at(name: str, law: Density, x: Tensor) -> Tensor:
     >>> log_density_at("p", mixture_of_five(), torch.zeros(3, 10, dtype=torch.float64)).shape
     torch.Size([3])
     """
+    _checks.able(name, law, "log_density")
     return _checks.shape(f"{name}.log_density(x)", law.log_density(x), [len(x)]).double()
 
 
@@ -121,6 +123,9 @@ class _EvenBlend:
 
         No law is asked for no points, which happens where there are few coins.
         """
+        for name, law in (("p", self.p), ("q", self.q)):
+            _checks.able(name, law, "sample", "log_density")
+        _checks.generator_on(generator, getattr(self.p, "device", None))
         heads = int((torch.rand(n, generator=generator, device=generator.device) < 0.5).sum())
         if heads in (0, n):
             return (self.p if heads else self.q).sample(n, generator=generator)
@@ -167,10 +172,12 @@ def chi2(
     >>> print(chi2(p, q, 4000, generator=torch.Generator().manual_seed(0), proposal=wide))
     0.4011 ± 0.0074
     """
-    _checks.count("n", n, least=FEWEST)
+    n = _checks.count("n", n, least=FEWEST)
     _checks.generator_on(generator)
     if proposal is None:
         _laws(p, q)
+    if proposal is not None:
+        _checks.able("proposal", proposal, "sample", "log_density")
     with torch.no_grad():
         x = (_EvenBlend(p, q) if proposal is None else proposal).sample(n, generator=generator)
         log_p, log_q = log_density_at("p", p, x), log_density_at("q", q, x)
@@ -209,7 +216,7 @@ def _grid_step(p: Tensor, q: Tensor, nodes: Tensor) -> float:
         _checks.refuse("q.shape", list(q.shape), f"p has {list(p.shape)}; give both on one grid")
     cell = spacing**p.ndim
     for name, density in (("p", p), ("q", q)):
-        mass = float(density.double().sum()) * cell
+        mass = float(density.detach().double().sum()) * cell
         if not abs(mass - 1) < _MASS:
             remedy = "let the nodes cover both laws, close enough, or divide by the mass"
             _checks.refuse(name, f"mass {mass:.4g} on the nodes", remedy)
@@ -218,6 +225,7 @@ def _grid_step(p: Tensor, q: Tensor, nodes: Tensor) -> float:
 
 def _integral(name: str, terms: Tensor, cell: float, divergence: str) -> float:
     """Sum of terms ≥ 0 that are finite and have fallen off at the border of the grid."""
+    terms = terms.detach()
     lost = int(torch.isinf(terms).sum())
     if lost:
         remedy = f"q has underflowed there: let the nodes reach less far into the tails, or {divergence} is infinite"

@@ -44,6 +44,7 @@ def fixed_set_gram(data: Density, models: Sequence[Density], points: Tensor, *, 
     >>> fixed_set_gram(p, [p, p.blur(0.1)], x, edge=-5.0).shape
     torch.Size([2, 2])
     """
+    _checks.listed("models", models)
     if len(models) == 0:
         _checks.refuse("models", "none", "pass at least one law")
     deltas = torch.stack([_deviation(data, model, points, edge) for model in models])
@@ -77,15 +78,21 @@ def fixed_set_chi2(data: Density, model: Density, points: Tensor, *, edge: float
 def _deviation(data: Density, model: Density, points: Tensor, edge: float) -> Tensor:
     """δ 1_G at the points, ``[n]``, float64."""
     _checks.points("points", points)
-    _checks.number("edge", edge)
+    if len(points) == 0:
+        _checks.refuse("points.shape", list(points.shape), "pass one or more points")
+    edge = _checks.number("edge", edge)
+    for name, law in (("data", data), ("model", model)):
+        _checks.able(name, law, "log_density")
     log_p = _checks.shape("data.log_density(x)", data.log_density(points), [len(points)]).double()
     inside = log_p >= edge
     if not bool(inside.any()):
         _checks.refuse("edge", edge, f"no point is inside; the largest log p is {float(log_p.max()):.4g}")
-    found = model.log_density(points[inside]).double()
-    _checks.shape("model.log_density(x)", found, [int(inside.sum())])
-    if bool(torch.isnan(found).any()):
-        _checks.refuse("model.log_density(x)", "NaN", "return numbers, or −∞ for a density of zero")
+    found = model.log_density(points[inside])
+    found = _checks.shape("model.log_density(x)", found, [int(inside.sum())]).double()
+    for name, logs in (("data", log_p), ("model", found)):
+        if bool((torch.isnan(logs) | (logs == torch.inf)).any()):
+            wrong = "NaN" if bool(torch.isnan(logs).any()) else "∞"
+            _checks.refuse(f"{name}.log_density(x)", wrong, "return numbers, or −∞ for a density of zero")
     delta = torch.zeros_like(log_p)
     delta[inside] = torch.expm1(found - log_p[inside])
     return delta

@@ -45,8 +45,10 @@ def kernel_chi2(centres: Tensor, bandwidth: float, sigma: float, process: Ornste
     0.4204
     """
     _checks.points("centres", centres)
-    _checks.number("bandwidth", bandwidth, low=0.0, open_low=True)
-    _checks.number("sigma", sigma, low=0.0, open_low=True)
+    if centres.numel() == 0:
+        _checks.refuse("centres.shape", list(centres.shape), "pass one or more sets of one or more points")
+    bandwidth, sigma = _checks.width("bandwidth", bandwidth), _checks.width("sigma", sigma)
+    _checks.process(process)
     a2, v = float(scale(process.t_min)) ** 2, float(variance(process.t_min))
     s, b = a2 * sigma**2 + v, a2 * bandwidth**2 + v
     r = 2 / b - 1 / s
@@ -101,11 +103,14 @@ def outer_chi2(
     >>> outer_chi2(q.sample(10_000, generator=g), q, 0.6, ou, generator=g) > 1e3
     True
     """
+    _checks.able("data", data, "weights", "means", "variances")
     _checks.points("centres", centres, data.dim, like=data.means)
-    _checks.count("outermost", outermost)
-    _checks.count("draws", draws)
+    if len(centres) == 0:
+        _checks.refuse("centres.shape", list(centres.shape), "pass one or more points")
+    outermost, draws = _checks.count("outermost", outermost), _checks.count("draws", draws)
     _checks.generator_on(generator, centres.device)
-    h = _checks.number("bandwidth", bandwidth, low=0.0, open_low=True)
+    h = _checks.width("bandwidth", bandwidth)
+    _checks.process(process)
     a, v = float(scale(process.t_min)), float(variance(process.t_min))
     apart, nearest = torch.cdist(centres, data.means).min(1)
     far = apart.topk(min(outermost, len(centres))).indices

@@ -59,9 +59,11 @@ def mixture_gram(data: GaussianMixture, models: Sequence[GaussianMixture]) -> Te
     >>> mixture_gram(p, [p.blur(1.1)])
     tensor([[inf]], dtype=torch.float64)
     """
+    _checks.listed("models", models)
     if len(models) == 0:
         _checks.refuse("models", "none", "pass at least one mixture")
     for name, law in [("data", data), *((f"models[{i}]", model) for i, model in enumerate(models))]:
+        _checks.able(name, law, "weights", "means", "variances")
         _checks.points(f"{name}.means", law.means, data.dim, like=data.means)
         if law.dtype != torch.float64:
             _checks.refuse(

@@ -176,13 +176,13 @@ def classifier_bounds(
     """
     of_p, of_q = _pair(x, y, FEWEST, FEWEST)
     n, m = len(of_p), len(of_q)
-    if _checks.count("folds", folds, least=2) > min(n, m):
+    folds, seed = _checks.count("folds", folds, least=2), _checks.count("seed", seed, least=0)
+    if folds > min(n, m):
         _checks.refuse("folds", folds, f"pass at most {min(n, m)}, the smaller number of points")
-    _checks.count("seed", seed, least=0)
     if classifier is None:
         classifier = HistGradientBoostingClassifier(early_stopping=True, random_state=seed)
     for method in ("fit", "predict_proba", "get_params"):
-        if not hasattr(classifier, method):
+        if isinstance(classifier, type) or not hasattr(classifier, method):
             remedy = f"pass a scikit-learn classifier with the method {method}"
             _checks.refuse("classifier", type(classifier).__name__, remedy)
     data, is_p = np.concatenate([of_p, of_q]), np.arange(n + m) < n

@@ -33,8 +33,22 @@ class Means(NamedTuple):
     stderr: Tensor
 
     def estimate(self, *index: int) -> Estimate:
-        """One of them, as an estimate."""
-        return Estimate(float(self.value[index]), float(self.stderr[index]))
+        """One of them, as an estimate.
+
+        Raises:
+            ValueError: an index that is none, or values and errors that do not fit each other.
+        """
+        for name, part in zip(self._fields, self, strict=True):
+            _checks.floating(name, part)
+        if self.value.shape != self.stderr.shape or len(index) != self.value.ndim:
+            remedy = (
+                f"pass an index for each axis of values {list(self.value.shape)}, and errors of their shape"
+            )
+            _checks.refuse("stderr.shape", list(self.stderr.shape), remedy)
+        for one, size in zip(index, self.value.shape, strict=True):
+            if not -size <= _checks.count("index", one, least=-size) < size:
+                _checks.refuse("index", one, f"pass an integer below {size}")
+        return Estimate(float(self.value[index].detach()), float(self.stderr[index].detach()))
 
 
 def over_runs(table: Tensor) -> Means:

@@ -47,7 +47,9 @@ def always_pictured(settings: Mapping[str, Any], alpha: float, fit: KernelFit, t
     >>> always_pictured({"generations": 2}, 0.5, KernelFit(0.6, OrnsteinUhlenbeck()), mixture_of_five())
     Measure(pictured=(0, 1, 2))
     """
-    return Measure(tuple(range(settings["generations"] + 1)))
+    if not isinstance(settings, Mapping) or "generations" not in settings:
+        _checks.refuse("settings", repr(settings), "pass an entry of the scales, with its generations")
+    return Measure(tuple(range(_checks.count("generations", settings["generations"], least=0) + 1)))
 
 
 def run_abreast(
@@ -93,6 +95,8 @@ def run_abreast(
     >>> [path.name for path in out.iterdir()]
     ['mixture-literal-rehearsal.safetensors']
     """
+    seed = _checks.count("seed", seed, least=0)
+    _checks.kind_of(device)
     note: dict[str, Any] = {"experiment": experiment.name, "scale": scale}
     if settings is not None:
         note["rehearsal"] = True

@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from scoredrift import _checks
 from scoredrift.experiments.base import Experiment, run_cases
 from scoredrift.generations import (
     FreshFraction,
@@ -50,7 +51,9 @@ def moments(generation: Generation) -> Measured:
     >>> moments(Generation(0, x, law, x, torch.Generator(), None))["second_moment"]
     tensor([1., 1.], dtype=torch.float64)
     """
-    x = generation.drawn.double()
+    x = _checks.points("drawn", generation.drawn).double()
+    if x.numel() == 0:
+        _checks.refuse("drawn.shape", list(x.shape), "pass one or more points")
     return {"mean": x.mean(0), "second_moment": x.square().mean(0)}
 
 
@@ -68,6 +71,9 @@ def picture(x: Tensor) -> Tensor:
     >>> int(picture(torch.zeros(7, 2)).sum())
     7
     """
+    _checks.points("x", x)
+    if x.shape[1] < 2:
+        _checks.refuse("x.shape", list(x.shape), "pass points of two or more dimensions, [n, d]")
     cell = ((x[:, :2] + REACH) * (BINS / (2 * REACH))).floor().long()
     inside = ((cell >= 0) & (cell < BINS)).all(1)
     flat = cell[inside, 0] * BINS + cell[inside, 1]

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from numbers import Real
 from typing import Any
 
 import torch
@@ -158,8 +159,8 @@ def _number(text: str) -> Any:
 
 
 def _alike(one: Any, other: Any) -> bool:
-    if isinstance(one, str) or isinstance(other, str):
-        return one == other
+    if isinstance(one, str) or not isinstance(other, Real):
+        return bool(isinstance(other, str) and one == other)
     return math.isclose(one, other, rel_tol=1e-6)  # 0.1 in float32 is 0.1
 
 

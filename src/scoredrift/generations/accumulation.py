@@ -59,6 +59,9 @@ class GenerationStep:
 
         +1: the new error repeats the old deviation; 0: it has nothing to do with it.
         """
+        for name in ("before", "forcing", "cross"):
+            if getattr(self, name) != math.inf and not (name == "cross" and self.cross != self.cross):
+                _checks.number(name, getattr(self, name), low=-math.inf if name == "cross" else 0.0)
         if math.isinf(self.before) or math.isinf(self.forcing):
             return math.nan
         size = math.sqrt(self.before) * math.sqrt(self.forcing)
@@ -89,8 +92,9 @@ def decompose(data: Tensor, model: Tensor, next_model: Tensor, *, alpha: float) 
     >>> round(step.before, 4), round(step.after, 4), round(step.coherence, 4)
     (0.04, 0.09, 1.0)
     """
-    _checks.number("alpha", alpha, low=0.0, high=1.0, open_low=True)
+    alpha = _checks.number("alpha", alpha, low=0.0, high=1.0, open_low=True)
     _laws(data=data, model=model, next_model=next_model)
+    data, model, next_model = data.detach(), model.detach(), next_model.detach()
     trained_on = alpha * data + (1 - alpha) * model
     error = torch.where(next_model == trained_on, 0.0, _minus_mixture(next_model, data, model, alpha))
     innovation = math.inf if bool(((trained_on == 0) & (next_model > 0)).any()) else _norm(error, trained_on)
@@ -158,6 +162,8 @@ def gram(data: Tensor, models: Sequence[Tensor]) -> Tensor:
     tensor([[ 0.0400, -0.0800],
             [-0.0800,  0.1600]], dtype=torch.float64)
     """
+    if not isinstance(models, Tensor):
+        _checks.listed("models", models)
     if len(models) == 0:
         _checks.refuse("models", "none", "pass at least one law")
     _laws(data=data, **{f"models[{i}]": model for i, model in enumerate(models)})
@@ -188,11 +194,12 @@ def steps(products: Tensor, *, alpha: float) -> list[GenerationStep]:
     >>> [(round(s.forcing, 4), round(s.coherence, 4)) for s in steps(gram(p, path), alpha=0.5)]
     [(0.04, 1.0)]
     """
-    _checks.number("alpha", alpha, low=0.0, high=1.0, open_low=True)
+    alpha = _checks.number("alpha", alpha, low=0.0, high=1.0, open_low=True)
     _checks.floating("products", products)
     if products.ndim != 2 or len(products) < 2 or products.shape != products.T.shape:
         remedy = "pass the inner products of p̂^0, …, p̂^N with N ≥ 1, [N + 1, N + 1]"
         _checks.refuse("products.shape", list(products.shape), remedy)
+    products = products.detach()
     gap = float((products - products.T).abs().max())
     if not gap <= 1e-9 * float(products.diagonal().abs().max()):
         _checks.refuse("products", f"not symmetric, by {gap:.3g}", "pass ⟨δ_i, δ_j⟩, finite and symmetric")
@@ -231,7 +238,9 @@ def contributions(products: Tensor, *, alpha: float) -> Contributions:
     >>> [round(float(x), 3) for x in found.exact], round(found.total, 3)
     ([0.02, 0.02], 0.04)
     """
-    forcing = products.new_tensor([step.forcing for step in steps(products, alpha=alpha)])
+    forcings = [step.forcing for step in steps(products, alpha=alpha)]
+    alpha, products = float(alpha), products.detach()
+    forcing = products.new_tensor(forcings)
     keep, last = 1 - alpha, len(products) - 1
     discounts = keep ** torch.arange(last - 1, -1, -1, dtype=products.dtype, device=products.device)
     return Contributions(
@@ -246,9 +255,11 @@ def contributions(products: Tensor, *, alpha: float) -> Contributions:
 
 def _laws(**laws: Tensor) -> None:
     """Probabilities of the same cells."""
-    shape = list(next(iter(laws.values())).shape)
+    first = next(iter(laws))
+    shape = list(_checks.probabilities(first, laws[first]).shape)
     for name, law in laws.items():
         _checks.probabilities(name, law)
+        _checks.points(name, law[None], like=laws[first])
         if list(law.shape) != shape:
             _checks.refuse(f"{name}.shape", list(law.shape), f"pass one probability for each cell, {shape}")
 

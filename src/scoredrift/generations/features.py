@@ -89,7 +89,7 @@ def step_from_samples(data: Tensor, model: Tensor, next_model: Tensor, *, alpha:
     >>> print(step.before, "for", round(0.5 * 0.69**2, 3), "and", step.coherence)
     0.235 ± 0.026 for 0.238 and 0.9992 ± 0.0028
     """
-    _checks.number("alpha", alpha, low=0.0, high=1.0, open_low=True)
+    alpha = _checks.number("alpha", alpha, low=0.0, high=1.0, open_low=True)
     _checks.points("data", data)
     samples = {"data": data, "model": model, "next_model": next_model}
     for name, sample in samples.items():

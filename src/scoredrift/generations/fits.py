@@ -48,7 +48,8 @@ class KernelFit:
     process: OrnsteinUhlenbeck
 
     def __post_init__(self) -> None:
-        _checks.number("bandwidth", self.bandwidth, low=0.0, open_low=True)
+        object.__setattr__(self, "bandwidth", _checks.width("bandwidth", self.bandwidth))
+        _checks.process(self.process)
 
     def __call__(self, data: Tensor, *, generator: torch.Generator) -> KernelDensity:
         """Law that the model generates; fitting takes no randomness.
@@ -72,6 +73,7 @@ class KernelFit:
         >>> KernelFit(0.6, OrnsteinUhlenbeck()).limit(mixture_of_five()).variances[0]
         tensor(0.7255, dtype=torch.float64)
         """
+        _checks.able("law", law, "blur", "diffuse")
         return law.blur(self.bandwidth).diffuse(self.process.t_min)
 
 
@@ -102,7 +104,8 @@ class SimulatedKernelFit:
     integrator: Integrator = field(default_factory=EulerMaruyama)
 
     def __post_init__(self) -> None:
-        _checks.number("bandwidth", self.bandwidth, low=0.0, open_low=True)
+        object.__setattr__(self, "bandwidth", _checks.width("bandwidth", self.bandwidth))
+        _checks.process(self.process)
         _checks.count("steps", self.steps)
 
     def __call__(self, data: Tensor, *, generator: torch.Generator) -> SimulatedModel:
@@ -139,6 +142,10 @@ class SimulatedModel:
     integrator: Integrator
     origin: Tensor
 
+    def __post_init__(self) -> None:
+        if _checks.floating("origin", self.origin).ndim != 1:
+            _checks.refuse("origin.shape", list(self.origin.shape), "pass one point of R^d, [d]")
+
     def sample(self, n: int, *, generator: torch.Generator) -> Tensor:
         """Draw n points: N(0, I) at the first time of the grid, then steps to the last.
 
@@ -154,6 +161,7 @@ class SimulatedModel:
         """
         _checks.count("n", n)
         dtype, device = self.origin.dtype, self.origin.device
+        _checks.generator_on(generator, device)
         start = torch.randn(n, len(self.origin), generator=generator, dtype=dtype, device=device)
         return simulate(self.score, start, self.grid, self.integrator, generator=generator)
 
@@ -186,7 +194,8 @@ class NormalStartFit:
     process: OrnsteinUhlenbeck
 
     def __post_init__(self) -> None:
-        _checks.number("bandwidth", self.bandwidth, low=0.0, open_low=True)
+        object.__setattr__(self, "bandwidth", _checks.width("bandwidth", self.bandwidth))
+        _checks.process(self.process)
 
     def __call__(self, data: Tensor, *, generator: torch.Generator) -> NormalStartModel:
         """Model that draws from N(0, I) backwards; fitting takes no randomness.
@@ -227,7 +236,7 @@ class NormalStartModel:
         Raises:
             ValueError: n that is not a positive integer, or a generator on another device.
         """
-        _checks.count("n", n)
+        n = _checks.count("n", n)
         _checks.generator_on(generator, self.density.device)
         early, late = self.density.diffuse(self.process.t_min), self.density.diffuse(self.process.t_max)
         b_early, b_late = early.bandwidth**2, late.bandwidth**2
@@ -264,8 +273,13 @@ class Memory:
 
     process: OrnsteinUhlenbeck | None = None
 
+    def __post_init__(self) -> None:
+        if self.process is not None:
+            _checks.process(self.process)
+
     def __call__(self, data: Tensor, *, generator: torch.Generator) -> KernelDensity | Resampling:
         """Model that draws training points; arguments as for ``KernelFit``."""
+        _checks.points("data", data)
         if self.process is None:
             return Resampling(data)
         t0 = self.process.t_min
@@ -302,6 +316,8 @@ class Resampling:
 
     def __post_init__(self) -> None:
         _checks.points("points", self.points)
+        if self.points.numel() == 0:
+            _checks.refuse("points.shape", list(self.points.shape), "pass one or more points of R^d")
 
     def sample(self, n: int, *, generator: torch.Generator) -> Tensor:
         """Draw n of the points with replacement, shape ``[n, d]``.

@@ -34,7 +34,7 @@ def refreshed(divergence: float, alpha: float) -> float:
     >>> refreshed(2.0, alpha=0.5)
     0.5
     """
-    _fraction(alpha)
+    alpha = _fraction(alpha)
     return 0.0 if alpha == 1 else (1 - alpha) ** 2 * _size("divergence", divergence)
 
 
@@ -66,8 +66,9 @@ def discounted(start: float, forcings: Sequence[float], *, alpha: float, coheren
     >>> discounted(0.0, [1.0, 1.0, 1.0], alpha=0.5, coherence=0.0)
     [1.0, 1.25, 1.3125]
     """
-    _fraction(alpha)
-    _checks.number("coherence", coherence, low=0.0, high=1.0)
+    alpha = _fraction(alpha)
+    coherence = _checks.number("coherence", coherence, low=0.0, high=1.0)
+    _checks.listed("forcings", forcings)
     inherited = math.sqrt(_size("start", start))
     found = []
     for forcing in forcings:
@@ -111,9 +112,9 @@ def steady_state(forcing: float, *, alpha: float, coherence: float) -> float:
     >>> round(steady_state(0.04, alpha=1 + c * r - math.sqrt(1 - (1 - c**2) * r**2), coherence=c), 6)
     0.2
     """
-    _fraction(alpha)
-    _checks.number("forcing", forcing, low=0.0)
-    _checks.number("coherence", coherence, low=-1.0, high=1.0)
+    alpha = _fraction(alpha)
+    forcing = _checks.number("forcing", forcing, low=0.0)
+    coherence = _checks.number("coherence", coherence, low=-1.0, high=1.0)
     keep, rest = (1 - alpha) * coherence, alpha * (2 - alpha)
     root = math.sqrt(keep**2 + rest)
     if forcing == 0:
@@ -140,7 +141,7 @@ def half_life(alpha: float) -> float:
     >>> half_life(0.5), round(half_life(0.1), 2)
     (1.0, 6.58)
     """
-    _fraction(alpha)
+    alpha = _fraction(alpha)
     return 0.0 if alpha == 1 else math.log(2) / -math.log1p(-alpha)
 
 
@@ -165,7 +166,7 @@ def divergence_floor(innovation: float, *, alpha: float) -> float:
     >>> divergence_floor(1.0, alpha=1.0), round(divergence_floor(1.0, alpha=0.5), 3)
     (1.0, 0.222)
     """
-    _fraction(alpha)
+    alpha = _fraction(alpha)
     return alpha * _checks.number("innovation", innovation, low=0.0) / (2 - alpha) ** 2
 
 
@@ -188,14 +189,14 @@ def paper_floor(eta: float, energy: float, *, alpha: float) -> float:
     >>> round(paper_floor(1.0, 8.0, alpha=0.5), 3)  # with I = η f/8 ours is 0.222
     0.2
     """
-    _fraction(alpha)
-    _checks.number("eta", eta, low=0.0, high=1.0)
-    _checks.number("energy", energy, low=0.0)
+    alpha = _fraction(alpha)
+    eta = _checks.number("eta", eta, low=0.0, high=1.0)
+    energy = _checks.number("energy", energy, low=0.0)
     return alpha * eta * energy / (16 * (1 + (1 - alpha) ** 2))
 
 
-def _fraction(alpha: float) -> None:
-    _checks.number("alpha", alpha, low=0.0, high=1.0, open_low=True)
+def _fraction(alpha: float) -> float:
+    return _checks.number("alpha", alpha, low=0.0, high=1.0, open_low=True)
 
 
 def _size(name: str, value: float) -> float:

@@ -51,10 +51,9 @@ def histogram_recursion(
     (torch.Size([4, 2, 4]), 1.0)
     """
     _checks.probabilities("data", data)
-    _checks.count("draws", draws)
-    _checks.number("alpha", alpha, low=0.0, high=1.0, open_low=True)
-    _checks.count("generations", generations, least=0)
-    _checks.count("runs", runs)
+    draws, runs = _checks.count("draws", draws), _checks.count("runs", runs)
+    alpha = _checks.number("alpha", alpha, low=0.0, high=1.0, open_low=True)
+    generations = _checks.count("generations", generations, least=0)
     _checks.generator_on(generator, data.device)
     models = []
     trained_on = data.expand(runs, -1)
@@ -90,10 +89,9 @@ def histogram_divergence(cells: int, draws: int, *, alpha: float, generation: in
     >>> round(histogram_divergence(10, 100, alpha=0.5, generation=99), 4)  # 9/(100 · 0.75) = 0.12
     0.1196
     """
-    _checks.count("cells", cells)
-    _checks.count("draws", draws)
-    _checks.number("alpha", alpha, low=0.0, high=1.0, open_low=True)
-    _checks.count("generation", generation, least=0)
+    cells, draws = _checks.count("cells", cells), _checks.count("draws", draws)
+    alpha = _checks.number("alpha", alpha, low=0.0, high=1.0, open_low=True)
+    generation = _checks.count("generation", generation, least=0)
     if alpha == 1 or draws == 1:
         return (cells - 1) / draws
     # The factor of each generation is e^−rate, and its distance from one may be far below rounding.

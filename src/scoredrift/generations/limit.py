@@ -58,7 +58,13 @@ def recurse_laws(
     >>> [len(generation.model.weights) for generation in run]  # five centres of each age
     [5, 10, 15]
     """
-    _checks.count("generations", generations, least=0)
+    generations = _checks.count("generations", generations, least=0)
+    if not callable(learn):
+        _checks.refuse(
+            "learn", f"a {type(learn).__name__}", "pass a function of a law, as KernelFit(h, process).limit"
+        )
+    _checks.able("target", target, "weights", "means", "variances")
+    _checks.able("regime", regime, "training_law")
     trained_on = target
     run = [LawGeneration(target, learn(target))]
     for index in range(generations):

@@ -118,6 +118,10 @@ def recurse(
     generations = _checks.count("generations", generations, least=0)
     size = _checks.count("size", size, least=2)
     seed_words(seed)
+    for name, function in (("fit", fit), ("measure", measure)):
+        if not (callable(function) or (name == "measure" and function is None)):
+            _checks.refuse(name, f"a {type(function).__name__}", "pass a function")
+    _checks.able("target", target, "sample")
     if isinstance(regime, type) or not callable(getattr(regime, "training_set", None)):
         _checks.refuse("regime", repr(regime), "pass FreshFraction(alpha), Replace() or Accumulate()")
     if folder is not None and after is not None:

@@ -76,7 +76,7 @@ class FreshFraction:
         alpha = self.alpha
         if getattr(alpha, "shape", None) == () and hasattr(alpha, "item"):  # of NumPy or torch
             alpha = alpha.item()
-        if isinstance(alpha, bool) or not isinstance(alpha, Real) or not 0 < float(alpha) <= 1:
+        if isinstance(alpha, bool) or not isinstance(alpha, Real) or not 0 < alpha <= 1:
             remedy = "pass a number in (0, 1]; for no fresh data use Replace()"
             _checks.refuse("alpha", repr(self.alpha), remedy)
         object.__setattr__(self, "alpha", float(alpha))
@@ -194,6 +194,8 @@ def law_of_training(regime: Regime, target: Law, model: Callable[[int], Law], in
     >>> q.weights.reshape(4, 5).sum(1)  # p and three models, a quarter each
     tensor([0.2500, 0.2500, 0.2500, 0.2500], dtype=torch.float64)
     """
+    index = _checks.count("index", index, least=0)
+    _checks.able("regime", regime, "training_law")
     past: Law | None = target if index <= 1 else None
     if isinstance(regime, Accumulate):
         past = target

@@ -181,6 +181,7 @@ def summary(law: Law, *first: str) -> str:
     >>> summary(KernelDensity(torch.zeros(5, 2), 1.0), "5 centres")
     'KernelDensity(5 centres, d = 2, float32)'
     """
+    _checks.able("law", law, "dim", "dtype", "device")
     words = [*first, f"d = {law.dim}", str(law.dtype).removeprefix("torch.")]
     if law.device.type != "cpu":
         words.append(str(law.device))
@@ -203,6 +204,7 @@ def elapsed(t: float | Tensor, x: Tensor) -> Tensor:
     >>> elapsed(0.5, torch.zeros(3, 2))
     tensor([[0.5000]])
     """
+    _checks.floating("x", x)
     value = _checks.times("t", t, x, 0.0, math.inf)
     if not _checks.finite(value):
         _checks.refuse("t", float(value.max()), "pass finite times ≥ 0")
@@ -233,13 +235,17 @@ class Blend(Law):
     laws: Sequence[Law]
 
     def __post_init__(self) -> None:
-        if not self.laws or len(self.weights) != len(self.laws):
+        for name, parts in (("weights", self.weights), ("laws", self.laws)):
+            _checks.listed(name, parts)
+        if len(self.laws) == 0 or len(self.weights) != len(self.laws):
             count = f"{len(self.weights)} weights for {len(self.laws)} laws"
             _checks.refuse("weights", count, "pass one weight for each of one or more laws")
         for weight in self.weights:
             _checks.number("weights", weight, low=0.0, high=1.0, open_low=True)
         if abs(sum(self.weights) - 1) > 1e-9:
             _checks.refuse("weights", f"sum {sum(self.weights)}", "weights sum to one; divide by their sum")
+        for law in self.laws:
+            _checks.able("laws", law, "dim", "dtype", "device")
         first = self.laws[0]
         for law in self.laws[1:]:
             for name in ("dim", "dtype", "device"):
@@ -252,6 +258,7 @@ class Blend(Law):
 
     def to(self, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Blend:
         """The blend of the parts on another device or in another precision; as for ``Law.to``."""
+        _checks.target(device, dtype)
         return Blend(self.weights, [law.to(device=device, dtype=dtype) for law in self.laws])
 
     @property
@@ -284,7 +291,9 @@ class Blend(Law):
         """
         _checks.count("n", n)
         _checks.generator_on(generator, self.device)
-        chances = torch.tensor(self.weights, dtype=torch.float64, device=self.device)
+        chances = torch.tensor(
+            [float(weight) for weight in self.weights], dtype=torch.float64, device=self.device
+        )
         part = torch.multinomial(chances, n, replacement=True, generator=generator)
         points = torch.empty(n, self.dim, dtype=self.dtype, device=self.device)
         for i, law in enumerate(self.laws):
@@ -337,6 +346,7 @@ class Marginal(Law):
     t: float
 
     def __post_init__(self) -> None:
+        _checks.able("law", self.law, "at", "dim")
         object.__setattr__(self, "t", _checks.number("t", self.t, low=0.0))
 
     def __repr__(self) -> str:
@@ -390,4 +400,5 @@ class Marginal(Law):
 
     def to(self, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Marginal:
         """The same marginal of the law on another device or in another precision; as for ``Law.to``."""
+        _checks.target(device, dtype)
         return Marginal(self.law.to(device=device, dtype=dtype), self.t)

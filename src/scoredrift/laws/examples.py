@@ -30,6 +30,7 @@ def mixture_of_three(*, dtype: torch.dtype = torch.float64) -> GaussianMixture:
     >>> mixture_of_three().means.flatten().tolist()
     [-2.2, 0.4, 2.6]
     """
+    _checks.target(dtype=dtype)
     weights = torch.tensor([0.30, 0.45, 0.25], dtype=dtype)
     means = torch.tensor([[-2.2], [0.4], [2.6]], dtype=dtype)
     return GaussianMixture(weights, means, torch.tensor([0.20, 0.35, 0.25], dtype=dtype) ** 2)
@@ -59,6 +60,7 @@ def on_nodes(law: _OnALine, nodes: Tensor) -> Tensor:
     >>> round(float(torch.trapezoid(on_nodes(mixture_of_three(), nodes), nodes)), 12)
     1.0
     """
+    _checks.able("law", law, "log_density")
     _checks.floating("nodes", nodes)
     if nodes.ndim != 1:
         _checks.refuse("nodes.shape", list(nodes.shape), "pass points on the line, [m]")

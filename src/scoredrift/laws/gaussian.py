@@ -45,10 +45,11 @@ class Gaussian(Law):
         _checks.points("covariance", self.covariance, d, like=self.mean)
         if self.covariance.shape != (d, d):
             _checks.refuse("covariance.shape", list(self.covariance.shape), f"pass a matrix, [{d}, {d}]")
-        skew = float((self.covariance - self.covariance.T).abs().max())
-        if skew > 1e-5 * float(self.covariance.abs().max()):
+        matrix = self.covariance.detach()
+        skew = float((matrix - matrix.T).abs().max())
+        if skew > 1e-5 * float(matrix.abs().max()):
             _checks.refuse("covariance", "not symmetric", "pass (Σ + Σᵀ)/2")
-        smallest = float(torch.linalg.eigvalsh(self.covariance)[0])
+        smallest = float(torch.linalg.eigvalsh(matrix)[0])
         if not smallest > 0:
             remedy = f"smallest eigenvalue {smallest:.3g}: pass more points than dimensions, or add a ridge"
             _checks.refuse("covariance", "not positive definite", remedy)
@@ -167,4 +168,5 @@ class Gaussian(Law):
         >>> Gaussian(torch.zeros(1), torch.eye(1)).to(dtype=torch.float64)
         Gaussian(d = 1, float64)
         """
+        _checks.target(device, dtype)
         return Gaussian(*(part.to(device=device, dtype=dtype) for part in (self.mean, self.covariance)))

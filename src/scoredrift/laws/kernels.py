@@ -58,7 +58,7 @@ class KernelDensity(Law):
         _checks.points("centres", self.centres)
         if self.centres.numel() == 0:
             _checks.refuse("centres.shape", list(self.centres.shape), "pass N ≥ 1 centres in R^d, [N, d]")
-        bandwidth = _checks.number("bandwidth", self.bandwidth, low=0.0, open_low=True)
+        bandwidth = _checks.width("bandwidth", self.bandwidth)
         object.__setattr__(self, "bandwidth", bandwidth)
         if self.weights is None:
             return
@@ -106,8 +106,10 @@ class KernelDensity(Law):
         >>> KernelDensity(torch.zeros(1, 2), 1.0).to(dtype=torch.float64).dtype
         torch.float64
         """
+        on_cuda = str(device).startswith("cuda")
+        _checks.target(None if on_cuda else device, dtype)
         width = torch.empty((), dtype=dtype or self.dtype).element_size()
-        if device is not None and torch.device(device).type == "cuda":
+        if device is not None and on_cuda:
             _room_for(self.centres.numel() * width, len(self.centres), torch.device(device))
         weights = self.weights
         if weights is not None:
@@ -165,7 +167,9 @@ class KernelDensity(Law):
         a = ou.scale(when)
         b = a**2 * self.bandwidth**2 + ou.variance(when)
         log_weights = None if self.weights is None else self.weights.log()
-        seen = attention.softmax_moments(x / a, (a**2 / b)[:, 0], self.centres, log_weights)
+        gain = (a**2 / b)[:, 0]
+        _checks.representable(gain.log(), gain)
+        seen = attention.softmax_moments(x / a, gain, self.centres, log_weights)
         total = math.log(len(self.centres)) if self.weights is None else 0.0
         log_density = seen.log_sum - total - 0.5 * self.dim * torch.log(2 * math.pi * b[:, 0])
         divergence = ((a / b) ** 2)[:, 0] * seen.scatter - self.dim / b[:, 0]
@@ -193,7 +197,12 @@ class KernelDensity(Law):
 
 
 def _room_for(needed: int, n: int, device: torch.device) -> None:
-    free, _ = torch.cuda.mem_get_info(device)
+    try:
+        free, _ = torch.cuda.mem_get_info(device)
+    except (RuntimeError, AssertionError) as error:
+        _checks.refuse(
+            "device", device, f"{str(error).splitlines()[0]}; pass cpu, or a device that torch sees"
+        )
     if 2 * needed > free:  # the centres, and as much again for sorting and temporaries
         gib = 2 * needed / 2**30
         remedy = f"{gib:.3g} GiB are needed and {free / 2**30:.3g} GiB are free; use fewer, or float32"

@@ -130,6 +130,7 @@ class GaussianMixture(Law):
         >>> mixture_of_five().to(dtype=torch.float32).dtype
         torch.float32
         """
+        _checks.target(device, dtype)
         parts = [v.to(device=device, dtype=dtype) for v in (self.weights, self.means, self.variances)]
         return GaussianMixture(parts[0] / parts[0].sum(), *parts[1:])
 
@@ -289,6 +290,7 @@ class GaussianMixture(Law):
         tensor([0.2500, 0.7500])
         """
         alpha = _checks.number("fraction", fraction, low=0.0, high=1.0, open_low=True)
+        _checks.able("other", other, "weights", "means", "variances")
         _checks.points("other.means", other.means, self.dim, like=self.weights)
         if alpha == 1.0:
             return self
@@ -336,7 +338,7 @@ class GaussianMixture(Law):
         >>> mixture_of_five().blur(0.6).variances[0]
         tensor(0.7200, dtype=torch.float64)
         """
-        h = _checks.number("bandwidth", bandwidth, low=0.0)
+        h = _checks.width("bandwidth", bandwidth, open_low=False)
         return GaussianMixture(self.weights, self.means, self.variances + h**2)
 
     def diffuse(self, t: float) -> GaussianMixture:
@@ -384,9 +386,10 @@ def mixture_of_five(
     >>> mixture_of_five().means[:, :2].tolist()[1:3]
     [[4.0, 4.0], [4.0, -4.0]]
     """
-    _checks.count("dim", dim, least=2)
-    _checks.number("sigma", sigma, low=0.0, open_low=True)
-    _checks.number("centre", centre)
+    dim = _checks.count("dim", dim, least=2)
+    sigma = _checks.width("sigma", sigma)
+    centre = _checks.number("centre", centre)
+    _checks.target(dtype=dtype)
     means = torch.zeros(5, dim, dtype=dtype)
     signs = torch.tensor([[1, 1], [1, -1], [-1, 1], [-1, -1]], dtype=dtype)
     means[1:, :2] = centre * signs

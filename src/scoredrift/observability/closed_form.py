@@ -58,7 +58,7 @@ def in_closed_form(error: ErrorField, *, nodes: int = 200) -> Observability:
     >>> round(in_closed_form(push).eta.value, 6)  # 4 (1 − e^{−1.99})² / 3.98
     0.74904
     """
-    _checks.count("nodes", nodes, least=2)
+    nodes = _checks.count("nodes", nodes, least=2)
     began = time.perf_counter()
     flow = flow_of(error)
     law, process = flow.law, flow.process

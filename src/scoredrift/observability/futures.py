@@ -55,8 +55,11 @@ class PairDesign:
     control: StepFunction | None = None
 
     def __post_init__(self) -> None:
-        _checks.count("strata", self.strata)
-        _checks.count("futures", self.futures, least=2)
+        object.__setattr__(self, "strata", _checks.count("strata", self.strata))
+        object.__setattr__(self, "futures", _checks.count("futures", self.futures, least=2))
+        for name in ("times", "control"):
+            if not (callable(getattr(self, name)) or (name == "control" and self.control is None)):
+                _checks.refuse(name, repr(getattr(self, name)), "pass a function of times")
         if self.divergence_free and not self.antithetic:
             _checks.refuse("antithetic", False, "draws without a divergence need antithetic=True")
 
@@ -74,6 +77,9 @@ class StepFunction:
         edges: increasing, shape ``[B + 1]``, float64.
         values: shape ``[B]``, float64.
 
+    Raises:
+        ValueError: edges that do not increase, values that do not fit them, anything not finite.
+
     >>> StepFunction(torch.tensor([0.0, 1.0, 2.0]), torch.tensor([5.0, 7.0]))(torch.tensor([0.5, 1.5]))
     tensor([5., 7.])
     """
@@ -81,8 +87,12 @@ class StepFunction:
     edges: Tensor = field(repr=False)
     values: Tensor = field(repr=False)
 
+    def __post_init__(self) -> None:
+        _between(self.edges, "values", self.values)
+
     def __call__(self, t: Tensor) -> Tensor:
         """Value at each time, any shape."""
+        _checks.floating("t", t)
         return self.values[torch.searchsorted(self.edges[1:-1], t.contiguous())]
 
 
@@ -94,6 +104,10 @@ class StepTimes:
         edges: from t0 to T, increasing, shape ``[B + 1]``, float64.
         shares: probability > 0 of each interval, sum one, shape ``[B]``, float64.
 
+    Raises:
+        ValueError: edges that do not increase, shares that do not fit them, are not positive or do not sum
+            to one; on a call, edges that do not run from t0 to T, quantiles outside [0, 1].
+
     >>> two = StepTimes(torch.tensor([1.0, 2.0, 4.0]), torch.tensor([0.5, 0.5]))
     >>> two(OrnsteinUhlenbeck(1.0, 4.0), torch.tensor([0.25, 0.75]))
     RandomTimes(t=tensor([1.5000, 3.0000]), weight=tensor([2., 4.]))
@@ -102,14 +116,43 @@ class StepTimes:
     edges: Tensor = field(repr=False)
     shares: Tensor = field(repr=False)
 
+    def __post_init__(self) -> None:
+        _between(self.edges, "shares", self.shares)
+        if not bool((self.shares > 0).all()):
+            _checks.refuse("shares", float(self.shares.min()), "pass probabilities > 0")
+        _checks.sum_to_one("shares", self.shares)
+
     def __call__(self, process: OrnsteinUhlenbeck, u: Tensor) -> RandomTimes:
         """Times at the quantiles u, with weights; arguments as for ``TimeSampler``."""
+        _checks.floating("u", u)
+        if not bool(((u >= 0) & (u <= 1)).all()):
+            _checks.refuse(
+                "u", f"from {float(u.min()):.4g} to {float(u.max()):.4g}", "pass numbers in [0, 1]"
+            )
+        ends_here, wanted = self.edges.detach()[[0, -1]].tolist(), (process.t_min, process.t_max)
+        if any(abs(one - other) > 1e-6 * (1 + other) for one, other in zip(ends_here, wanted, strict=True)):
+            _checks.refuse(
+                "edges", f"from {ends_here[0]:.4g} to {ends_here[1]:.4g}", f"run them over {wanted}"
+            )
         ends = self.shares.cumsum(0)
         place = torch.searchsorted(ends[:-1], u.contiguous())
         width = self.edges.diff()
         into = (u - (ends - self.shares)[place]) / self.shares[place]
         t = (self.edges[:-1][place] + width[place] * into).clamp(process.t_min, process.t_max)
         return RandomTimes(t, (width / self.shares)[place])
+
+
+def _between(edges: Tensor, name: str, values: Tensor) -> None:
+    """Refuse edges that do not increase, or anything but one value between two of them."""
+    _checks.floating("edges", edges)
+    if edges.ndim != 1 or len(edges) < 2 or not bool((edges.diff() > 0).all()):
+        _checks.refuse(
+            "edges", f"of shape {list(edges.shape)}", "pass two or more times that increase, [B + 1]"
+        )
+    _checks.floating(name, values)
+    if list(values.shape) != [len(edges) - 1]:
+        _checks.refuse(f"{name}.shape", list(values.shape), f"pass one for each interval, [{len(edges) - 1}]")
+    _checks.points(name, values[None], like=edges)
 
 
 class Futures(NamedTuple):
@@ -142,6 +185,9 @@ def draw_futures(error: ErrorField, x: Tensor, design: PairDesign, generator: to
     Returns:
         Futures; the control is in the draws.
 
+    Raises:
+        ValueError: x that is not a batch of points, no design, a generator on another device, a bad error.
+
     >>> from scoredrift.laws import Gaussian
     >>> from scoredrift.scores import ConstantField, Flow
     >>> flow = Flow(Gaussian(torch.zeros(2), torch.eye(2)), OrnsteinUhlenbeck())
@@ -149,11 +195,20 @@ def draw_futures(error: ErrorField, x: Tensor, design: PairDesign, generator: to
     >>> draw_futures(push, torch.ones(3, 2), PairDesign(), g).draws.shape
     torch.Size([3, 4, 2, 1])
     """
+    _checks.points("x", x)
+    _checks.generator_on(generator, x.device)
+    if not isinstance(design, PairDesign):
+        _checks.refuse("design", repr(design), "pass PairDesign(…), or what plan returns")
     process, (n, d) = flow_of(error).process, x.shape
     shape = (n, design.strata, design.futures)
     offsets = torch.arange(design.strata, dtype=torch.float64, device=x.device)[None, :, None]
     u = torch.rand(shape, generator=generator, dtype=torch.float64, device=x.device)
-    t, weight = design.times(process, (offsets + u) / design.strata)
+    drawn_times = design.times(process, (offsets + u) / design.strata)
+    if not (isinstance(drawn_times, tuple) and len(drawn_times) == 2):
+        _checks.refuse(
+            "design.times(process, u)", type(drawn_times).__name__, "return RandomTimes(t, weight)"
+        )
+    t, weight = drawn_times
     for name, drawn in (("t", t), ("weight", weight)):
         if drawn.shape != u.shape:
             remedy = f"return one for each quantile, {list(u.shape)}"
@@ -198,9 +253,13 @@ def batches(n: int, cost: int, batch: int) -> Iterator[int]:
         cost: evaluations for each.
         batch: largest number of evaluations together.
 
+    Raises:
+        ValueError: numbers that are not integers ≥ 1 (n: ≥ 0).
+
     >>> list(batches(5, 2, 4))
     [2, 2, 1]
     """
-    size = max(1, batch // cost)
+    n = _checks.count("n", n, least=0)
+    size = max(1, _checks.count("batch", batch) // _checks.count("cost", cost))
     for first in range(0, n, size):
         yield min(size, n - first)

@@ -77,6 +77,9 @@ def by_pairs(
     """
     _checks.count("n", n, least=2)
     _checks.count("batch", batch)
+    _checks.count("pilot", pilot, least=20)
+    if not (design is None or isinstance(design, PairDesign)):
+        _checks.refuse("design", repr(design), "pass PairDesign(…), or None for what plan finds")
     flow = flow_of(error)
     _checks.generator_on(generator, flow.law.device)
     began, spent = time.perf_counter(), 0
@@ -137,8 +140,10 @@ def response(
     _checks.points("x", x)
     _checks.generator_on(generator, x.device)
     _checks.count("batch", batch)
-    found, first = [], 0
+    found, first = [torch.empty(0, dtype=torch.float64, device=x.device)], 0
     design = PairDesign() if design is None else design
+    if not isinstance(design, PairDesign):
+        _checks.refuse("design", repr(design), "pass PairDesign(…), or what plan returns")
     for size in batches(len(x), design.cost, batch):
         futures = draw_futures(error, x[first : first + size], design, generator)
         found.append(futures.draws.double().mean(dim=(2, 3)).sum(1))

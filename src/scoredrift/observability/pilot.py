@@ -66,6 +66,7 @@ def plan(
     2
     """
     _checks.count("points", points, least=20)
+    _checks.count("batch", batch)
     flow = flow_of(error)
     _checks.generator_on(generator, flow.law.device)
     quantiles = torch.linspace(0, 1, _BINS + 1, dtype=torch.float64, device=flow.law.device)

@@ -178,6 +178,11 @@ def _futures(
     _checks.points("x", x)
     _checks.generator_on(generator, x.device)
     times = spanning(grid, flow_of(error).process)[::-1]
+    if start is not None:
+        if not (isinstance(start, tuple | list) and len(start) == 2):
+            _checks.refuse("start", repr(start), "pass the two laws (ν, q_T)")
+        for i, law in enumerate(start):
+            _checks.able(f"start[{i}]", law, "log_density")
     omega = torch.zeros(len(x), dtype=torch.float64, device=x.device)
     control = torch.zeros(len(x), _BINS, dtype=torch.float64, device=x.device)
     for k, (t, t_next) in enumerate(pairwise(times)):
@@ -194,9 +199,10 @@ def _futures(
             where = f"NaN or infinite after the step from t = {t:.4g} to {t_next:.4g}"
             _checks.refuse("X_t", where, "use a finer grid there, or check the error")
     if start is not None:
-        learned, ideal = (law.log_density(x).double() for law in start)
-        _checks.shape("start[0].log_density(x)", learned, [len(x)])
-        _checks.shape("start[1].log_density(x)", ideal, [len(x)])
+        learned, ideal = (
+            _checks.shape(f"start[{i}].log_density(x)", law.log_density(x), [len(x)]).double()
+            for i, law in enumerate(start)
+        )
         omega = omega + learned - ideal
     ratio = omega.exp()
     if not _checks.finite(ratio):

@@ -60,6 +60,10 @@ class Observability:
         >>> Observability.from_draws(e, v, evaluations=4, seconds=0.0).eta
         Estimate(value=0.5, stderr=0.0)
         """
+        for name, draws in (("energy", energy), ("visible", visible)):
+            _checks.floating(name, draws)
+        if bool((energy < 0).any()):
+            _checks.refuse("energy", float(energy.min()), "draws of the energy are ≥ 0")
         if energy.shape != visible.shape:
             remedy = f"one number for each draw of the energy, {list(energy.shape)}"
             _checks.refuse("visible.shape", list(visible.shape), remedy)

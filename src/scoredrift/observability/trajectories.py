@@ -86,8 +86,12 @@ def by_regression(
     >>> 0.6 < found.eta.value < 0.8  # 0.75, less what the trees miss
     True
     """
-    _checks.count("folds", folds, least=2)
-    _checks.count("n", n, least=2 * folds)
+    folds = _checks.count("folds", folds, least=2)
+    n = _checks.count("n", n, least=2 * folds)
+    if regressor is not None:
+        _checks.able("regressor", regressor, "fit", "predict")
+        if isinstance(regressor, type):
+            _checks.refuse("regressor", regressor.__name__, f"pass an instance, {regressor.__name__}()")
     method = stochastic(EulerMaruyama() if integrator is None else integrator)
     flow = flow_of(error)
     spanning(grid, flow.process)

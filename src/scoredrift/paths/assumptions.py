@@ -88,10 +88,16 @@ class Audit:
     def __post_init__(self) -> None:
         for name in ("learned", "mean", "novikov", "bracket_ratio"):
             moment = getattr(self, name)
+            if not (isinstance(moment, Estimate) or (moment is None and name in ("learned", "novikov"))):
+                _checks.refuse(name, repr(moment), "pass an Estimate")
             if moment is not None and moment.tail is None:
                 _checks.refuse(
                     name, moment, "examine the tail: Estimate.from_samples(draws, check_tail=True)"
                 )
+        shape = Estimate(0.0, tail=self.bracket_tail).tail  # which refuses what is no number
+        if shape is None:
+            _checks.refuse("bracket_tail", None, "pass the shape that tail_shape returns")
+        object.__setattr__(self, "bracket_tail", shape)
 
     @property
     def delta(self) -> float:
@@ -182,7 +188,7 @@ def audit(log_ratios: Tensor, brackets: Tensor, *, learned: Tensor | None = None
     A4 holds as far as the draws show: γ > 2 calls for a moment of ⟨M⟩ of order 4; k̂ of ⟨M⟩ is -inf
     """
     for name, draws in (("log_ratios", log_ratios), ("brackets", brackets), ("learned", learned)):
-        if draws is None:
+        if draws is None and name == "learned":
             continue
         _checks.floating(name, draws)
         if draws.ndim != 1 or draws.numel() < FEWEST:

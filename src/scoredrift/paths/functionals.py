@@ -69,8 +69,8 @@ class Energy(_Sum):
         Raises:
             ValueError: an error of wrong shape, or another number of paths than before.
         """
-        e = _numerics.evaluate(self.error, step.x, step.t, "error(x, t)")
-        part = e.square().sum(1) * (step.t - step.t_next)
+        gap, e = _gap(step), _at(self.error, step)
+        part = e.square().sum(1) * gap
         self._sum = _add(self._sum, part)
 
     def estimate(self) -> Estimate:
@@ -131,8 +131,8 @@ class Martingale(_Sum):
         Raises:
             ValueError: an error of wrong shape, or another number of paths than before.
         """
-        e = _numerics.evaluate(self.error, step.x, step.t, "error(x, t)")
-        part = (e * step.noise).sum(1) * (step.t - step.t_next) ** 0.5
+        gap, e = _gap(step), _at(self.error, step)
+        part = (e * step.noise).sum(1) * gap**0.5
         self._sum = _add(self._sum, part)
 
 
@@ -177,8 +177,7 @@ class LogRatio:
         Raises:
             ValueError: an error of wrong shape, or another number of paths than before.
         """
-        gap = step.t - step.t_next
-        e = _numerics.evaluate(self.error, step.x, step.t, "error(x, t)")
+        gap, e = _gap(step), _at(self.error, step)
         part, size = (e * step.noise).sum(1) * gap**0.5, e.square().sum(1) * gap
         self._martingale, self._energy = _add(self._martingale, part), _add(self._energy, size)
 
@@ -208,6 +207,21 @@ class LogRatio:
             ValueError: nothing recorded yet.
         """
         return self.martingales - 0.5 * self.energies
+
+
+def _gap(step: Step) -> float:
+    """Length of a step, if its states, noise and times fit each other."""
+    _checks.points("step.x", step.x)
+    _checks.vectors("step.noise", _checks.points("step.noise", step.noise, like=step.x), step.x)
+    t = _checks.number("step.t", step.t, low=0.0)
+    gap = t - _checks.number("step.t_next", step.t_next, low=0.0)
+    if not gap > 0:
+        _checks.refuse("step.t_next", step.t_next, f"time runs down: pass a time below t = {t}")
+    return gap
+
+
+def _at(error: VectorField, step: Step) -> Tensor:
+    return _checks.floating("error(x, t)", _numerics.evaluate(error, step.x, step.t, "error(x, t)"))
 
 
 def _add(total: Tensor | None, part: Tensor) -> Tensor:

@@ -79,7 +79,7 @@ def stochastic(integrator: Integrator) -> Integrator:
     >>> stochastic(EulerMaruyama())
     EulerMaruyama()
     """
-    if not hasattr(integrator, "held_drift"):
+    if isinstance(integrator, type) or not hasattr(integrator, "held_drift"):
         known = "EulerMaruyama(), ExponentialIntegrator(), Ancestral()"
         remedy = f"pass a method for the reverse SDE, with a held_drift: {known}"
         _checks.refuse("integrator", type(integrator).__name__, remedy)
@@ -98,6 +98,7 @@ class EulerMaruyama:
 
     def step(self, score: VectorField, x: Tensor, t: float, t_next: float, noise: Tensor) -> Tensor:
         """State after the step, shape ``[n, d]``; arguments as for ``Integrator.step``."""
+        t, t_next = _door(x, t, t_next, noise)
         gap = t - t_next
         return x + (0.5 * x + _score(score, x, t)) * gap + gap**0.5 * noise
 
@@ -120,6 +121,7 @@ class ExponentialIntegrator:
 
     def step(self, score: VectorField, x: Tensor, t: float, t_next: float, noise: Tensor) -> Tensor:
         """State after the step, shape ``[n, d]``; arguments as for ``Integrator.step``."""
+        t, t_next = _door(x, t, t_next, noise)
         gap = torch.tensor(t - t_next, dtype=torch.float64)
         growth, push = float(torch.exp(gap / 2)), float(2 * torch.expm1(gap / 2))
         return growth * x + push * _score(score, x, t) + float(torch.expm1(gap).sqrt()) * noise
@@ -146,6 +148,7 @@ class Ancestral:
 
     def step(self, score: VectorField, x: Tensor, t: float, t_next: float, noise: Tensor) -> Tensor:
         """State after the step, shape ``[n, d]``; arguments as for ``Integrator.step``."""
+        t, t_next = _door(x, t, t_next, noise)
         a, v = float(ou.scale(t)), float(ou.variance(t))
         a_next, v_next = float(ou.scale(t_next)), float(ou.variance(t_next))
         a_gap, v_gap = float(ou.scale(t - t_next)), float(ou.variance(t - t_next))
@@ -172,11 +175,22 @@ class HeunFlow:
 
     def step(self, score: VectorField, x: Tensor, t: float, t_next: float, noise: Tensor) -> Tensor:
         """State after the step, ``[n, d]``; as for ``Integrator.step``, but ``noise`` is not used."""
+        t, t_next = _door(x, t, t_next, noise)
         gap = t - t_next
         first = 0.5 * (x + _score(score, x, t))
         ahead = x + gap * first
         second = 0.5 * (ahead + _score(score, ahead, t_next))
         return x + 0.5 * gap * (first + second)
+
+
+def _door(x: Tensor, t: float, t_next: float, noise: Tensor) -> tuple[float, float]:
+    """The two times as floats, if states, noise and times fit each other."""
+    _checks.points("x", x)
+    _checks.vectors("noise", _checks.points("noise", noise, x.shape[1], like=x), x)
+    start = _checks.number("t", t, low=0.0)
+    if not _checks.number("t_next", t_next, low=0.0) < start:
+        _checks.refuse("t_next", t_next, f"time runs down: pass a time below t = {t}")
+    return start, float(t_next)
 
 
 def _score(score: VectorField, x: Tensor, t: float) -> Tensor:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from scoredrift import _numerics
+from scoredrift import _checks, _numerics
 from scoredrift.estimates import Estimate
 from scoredrift.paths.functionals import LogRatio
 from scoredrift.paths.integrators import EulerMaruyama, StochasticIntegrator
@@ -39,7 +39,18 @@ class PathRatios(NamedTuple):
 
     @property
     def martingale(self) -> Tensor:
-        """M = Z + ½⟨M⟩, shape ``[n]``."""
+        """M = Z + ½⟨M⟩, shape ``[n]``.
+
+        Raises:
+            ValueError: parts that do not fit each other, or a negative bracket.
+        """
+        for name, part in zip(self._fields, self, strict=True):
+            _checks.floating(name, part)
+        if self.log_ratio.ndim != 1:
+            _checks.refuse("log_ratio.shape", list(self.log_ratio.shape), "pass one for each path, [n]")
+        _checks.vectors("bracket", self.bracket, self.log_ratio)
+        if bool((self.bracket < 0).any()):
+            _checks.refuse("bracket", float(self.bracket.min()), "the integral of a square is not negative")
         return self.log_ratio + 0.5 * self.bracket
 
     def squared_rest(self) -> Estimate:
@@ -51,8 +62,9 @@ class PathRatios(NamedTuple):
         Raises:
             ValueError: fewer than 100 paths, or an e^Z that exceeds the range of numbers.
         """
+        martingale = self.martingale.double()
         return Estimate.from_samples(
-            (self.log_ratio.double().exp() - 1 - self.martingale.double()).square(), check_tail=True
+            (self.log_ratio.double().exp() - 1 - martingale).square(), check_tail=True
         )
 
 

@@ -189,14 +189,13 @@ def _method(integrator: Integrator) -> None:
 
 
 def _begin(functionals: Sequence[Functional], integrator: Integrator) -> None:
-    if not isinstance(functionals, Sequence):
-        _checks.refuse("functionals", type(functionals).__name__, "pass a list, also of one: [functional]")
+    _checks.listed("functionals", functionals)
     if len({id(functional) for functional in functionals}) < len(functionals):
         _checks.refuse(
             "functionals", "the same object twice", "pass each once, or it records every step twice"
         )
     for functional in functionals:
-        if not hasattr(functional, "begin"):
+        if isinstance(functional, type) or not hasattr(functional, "begin"):
             remedy = "give it begin(integrator), in which it forgets what it recorded in another simulation"
             _checks.refuse("functionals", f"{type(functional).__name__} without begin", remedy)
         functional.begin(integrator)
@@ -222,7 +221,7 @@ def decreasing(grid: Tensor) -> list[float]:
         shown = grid.tolist() if grid.numel() < 8 else f"shape {list(grid.shape)}"
         remedy = "pass K + 1 ≥ 2 strictly decreasing times ≥ 0, as process.uniform_grid(K) gives"
         _checks.refuse("grid", shown, remedy)
-    return [float(t) for t in grid]
+    return [float(t) for t in grid.detach()]
 
 
 def spanning(grid: Tensor, process: OrnsteinUhlenbeck) -> list[float]:
@@ -242,6 +241,7 @@ def spanning(grid: Tensor, process: OrnsteinUhlenbeck) -> list[float]:
     [3.0, 2.0, 1.0]
     """
     times = decreasing(grid)
+    _checks.process(process)
     if not (abs(times[0] - process.t_max) < 1e-6 and abs(times[-1] - process.t_min) < 1e-6):
         wanted = f"run it from T = {process.t_max} to t0 = {process.t_min}"
         _checks.refuse("grid", f"from {times[0]} to {times[-1]}", wanted)

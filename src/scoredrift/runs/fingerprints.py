@@ -93,6 +93,8 @@ def held_by(function: types.FunctionType) -> list[Any]:
     >>> held_by(lambda x, n=2: x / n)
     [2]
     """
+    if not isinstance(function, types.FunctionType):
+        _checks.refuse("function", repr(function), "pass a function written in Python")
     cells = [_content(cell) for cell in function.__closure__ or ()]
     defaults = [*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()]
     if _installed(function.__code__.co_filename):

@@ -16,6 +16,7 @@ import scipy
 import torch
 from threadpoolctl import threadpool_info
 
+from scoredrift import _checks
 from scoredrift._version import __version__
 
 UNKNOWN = "unknown, perhaps modified"
@@ -42,7 +43,7 @@ def provenance(*, seed: int, device: torch.device | str) -> dict[str, Any]:
         "date": datetime.now(UTC).date().isoformat(),
         "device": device_name(device),
         "matmul": torch.get_float32_matmul_precision(),
-        "seed": seed,
+        "seed": _checks.count("seed", seed, least=0),
         "threads": torch.get_num_threads(),
         "versions": versions(device),
     }
@@ -62,7 +63,7 @@ def versions(device: torch.device | str) -> dict[str, str]:
         "scoredrift": __version__,
         "torch": torch.__version__,
     }
-    if torch.device(device).type == "cuda":
+    if _checks.kind_of(device).type == "cuda":
         found["cuda"] = str(torch.version.cuda)
         if importlib.util.find_spec("triton"):
             import triton  # its distribution may have another name
@@ -80,7 +81,7 @@ def device_name(device: torch.device | str) -> str:
     >>> device_name("cpu") != ""
     True
     """
-    kind = torch.device(device)
+    kind = _checks.kind_of(device)
     if kind.type == "cuda":
         return torch.cuda.get_device_name(kind)
     if kind.type != "cpu":

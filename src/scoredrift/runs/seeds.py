@@ -43,9 +43,13 @@ def generator_for(
         else 2 * int.from_bytes(part.encode(), "big") + 1
         for part in (*later, *path)
     ]
+    try:
+        generator = torch.Generator(device)
+    except (RuntimeError, TypeError, AssertionError) as error:
+        _checks.refuse("device", repr(device), f"{str(error).splitlines()[0]}; pass a device that torch sees")
     sequence = np.random.SeedSequence(first, spawn_key=tuple(words))
     state = int(sequence.generate_state(1, np.uint64)[0] >> np.uint64(1))
-    return torch.Generator(device).manual_seed(state)
+    return generator.manual_seed(state)
 
 
 def seed_words(seed: int | tuple[int, ...]) -> list[int]:

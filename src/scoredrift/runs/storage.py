@@ -60,9 +60,16 @@ def save(path: Path | str, tensors: Mapping[str, Tensor], note: Mapping[str, Any
     >>> load(path)
     ({'x': tensor([1., 1.])}, {'seed': 1})
     """
+    for name, value in _checks.able("tensors", tensors, "items").items():
+        if not isinstance(name, str) or not isinstance(value, Tensor) or value.is_meta:
+            _checks.refuse(
+                f"tensors[{name!r}]", f"a {type(value).__name__}", "pass tensors, with numbers, by name"
+            )
+    if not isinstance(note, Mapping):
+        _checks.refuse("note", repr(note), "pass a dictionary; {} for nothing")
     whole = torch.contiguous_format  # and copied, since the format refuses tensors that share memory
     values = {name: value.detach().cpu().clone(memory_format=whole) for name, value in tensors.items()}
-    text = json.dumps(note, sort_keys=True, ensure_ascii=False)
+    text = _json("note", note, sort_keys=True)
     write(path, to_bytes(values, metadata={"note": text, "sha256": _digest(values, text)}))
 
 
@@ -82,7 +89,7 @@ def save_json(path: Path | str, thing: Any) -> None:
     >>> json.loads(path.read_text(encoding="utf-8"))
     {'rows': []}
     """
-    write(path, (json.dumps(thing, indent=1, ensure_ascii=False) + "\n").encode())
+    write(path, (_json("thing", thing, indent=1) + "\n").encode())
 
 
 def write(path: Path | str, data: bytes) -> None:
@@ -102,6 +109,8 @@ def write(path: Path | str, data: bytes) -> None:
     'done'
     """
     path = place(path)
+    if not isinstance(data, bytes | bytearray | memoryview):
+        _checks.refuse("data", f"a {type(data).__name__}", "pass bytes, as text.encode() gives")
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
@@ -162,6 +171,7 @@ def note_of(path: Path) -> dict[str, Any] | None:
     >>> note_of(Path("no-such-file")) is None
     True
     """
+    path = place(path)
     try:
         metadata = _metadata(path)
         return json.loads(metadata["note"]) if "sha256" in metadata else None
@@ -178,10 +188,18 @@ def is_foreign(path: Path) -> bool:
     >>> is_foreign(Path("no-such-file"))
     False
     """
+    path = place(path)
     try:
         return "sha256" not in _metadata(path)
     except (SafetensorError, OSError):
         return False
+
+
+def _json(name: str, thing: Any, **options: Any) -> str:
+    try:
+        return json.dumps(thing, ensure_ascii=False, **options)
+    except (TypeError, ValueError) as error:
+        _checks.refuse(name, repr(thing)[:80], f"{error}; pass dictionaries, lists, numbers and texts")
 
 
 def _metadata(path: Path) -> dict[str, str]:

@@ -45,6 +45,9 @@ def cases(**axes: Iterable[Any]) -> list[dict[str, Any]]:
     >>> cases(alpha=(0.1, 0.5), run=range(2))[1:3]
     [{'alpha': 0.1, 'run': 1}, {'alpha': 0.5, 'run': 0}]
     """
+    for name, axis in axes.items():
+        if not isinstance(axis, Iterable):
+            _checks.refuse(name, repr(axis), "pass the values in a list")
     values = {name: list(axis) for name, axis in axes.items()}
     for name, axis in values.items():
         if not axis:
@@ -78,6 +81,10 @@ def sweep(
     >>> sweep(pow, [{"base": 2, "exp": 3}, {"base": 3, "exp": 2}])
     [8, 9]
     """
+    if not callable(task):
+        _checks.refuse("task", repr(task), "pass a function")
+    if not isinstance(cases, Sequence) or any(not isinstance(case, Mapping) for case in cases):
+        _checks.refuse("cases", repr(cases)[:80], "pass a list of dictionaries, as cases(…) makes")
     if not cases:
         _checks.refuse("cases", "empty", "pass at least one case")
     if workers is not None:

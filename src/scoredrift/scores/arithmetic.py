@@ -220,6 +220,8 @@ class ScaledField(Field):
                 f"return a tensor of the shape of the times, {list(when.shape)}; pass constants as numbers"
             )
             _checks.refuse("factor(t).shape", found, remedy)
+        if value.is_complex():
+            _checks.refuse("factor(t).dtype", value.dtype, "return real numbers")
         if not _checks.finite(value):
             _checks.refuse("factor(t)", "NaN or infinite", "correct the function of time")
         return value.to(x.dtype)

@@ -63,7 +63,7 @@ class FunctionScore(Field):
     constant: bool = False
 
     def __post_init__(self) -> None:
-        if self.dtype is not None and not self.dtype.is_floating_point:
+        if not (self.dtype is None or (isinstance(self.dtype, torch.dtype) and self.dtype.is_floating_point)):
             _checks.refuse("dtype", self.dtype, "pass a floating one, such as torch.float32")
 
     def __call__(self, x: Tensor, t: float | Tensor) -> Tensor:
@@ -124,7 +124,7 @@ class ProbedScore(Field):
     constant: bool = False
 
     def __post_init__(self) -> None:
-        _checks.count("probes", self.probes)
+        object.__setattr__(self, "probes", _checks.count("probes", self.probes))
         self._exact()
 
     def __call__(self, x: Tensor, t: float | Tensor) -> Tensor:

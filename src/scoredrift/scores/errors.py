@@ -44,7 +44,9 @@ class ErrorEvaluation(NamedTuple):
         Raises:
             ValueError: parts whose shapes do not fit.
         """
-        _checks.vectors("exact", self.exact, self.value)
+        for name, part in zip(self._fields, self, strict=True):
+            _checks.floating(name, part)
+        _checks.vectors("exact", self.exact, _checks.points("value", self.value))
         _checks.shape("divergence", self.divergence, [len(self.value)])
         return self.divergence + (self.value * self.exact).sum(1)
 
@@ -107,6 +109,8 @@ class ScoreDifference:
         >>> ScoreDifference(double, single).divergence(torch.ones(1, 2), 1.0)
         tensor([-2.])
         """
+        for name, score in (("learned", self.learned), ("exact", self.exact)):
+            _checks.able(name, score, "divergence")
         learned, exact = self.learned.divergence(x, t), self.exact.divergence(x, t)
         _checks.shape("learned.divergence(x, t)", learned, [len(x)])
         return learned - _checks.shape("exact.divergence(x, t)", exact, [len(x)])
@@ -155,6 +159,7 @@ class InjectedField:
         >>> InjectedField(stretch, exact).divergence(torch.ones(1, 2), 1.0)
         tensor([2.])
         """
+        _checks.able("field", self.field, "divergence")
         return _checks.shape("field.divergence(x, t)", self.field.divergence(x, t), [len(x)])
 
     def at(self, x: Tensor, t: float | Tensor) -> ErrorEvaluation:
@@ -189,7 +194,12 @@ def check_divergence(field: Score, x: Tensor, t: float | Tensor, *, tolerance: f
     >>> check_divergence(FunctionScore(lambda x, t: x**2), torch.ones(3, 2), 1.0)
     """
     _checks.points("x", x)
-    slack = 1e3 * torch.finfo(x.dtype).eps if tolerance is None else tolerance
+    if x.numel() == 0:
+        _checks.refuse("x.shape", list(x.shape), "pass one or more points")
+    slack = (
+        1e3 * torch.finfo(x.dtype).eps if tolerance is None else _checks.number("tolerance", tolerance, low=0)
+    )
+    _checks.able("field", field, "divergence")
     stated = field.divergence(x, t)
     if stated.shape != (len(x),):
         remedy = f"return one number for each point, [{len(x)}]"

@@ -7,6 +7,7 @@ splits into a gradient, which is seen, and a rotational part with ∇·(q_t e) =
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -45,6 +46,7 @@ class ConstantField(Field):
     def __call__(self, x: Tensor, t: float | Tensor) -> Tensor:
         """Value c for every point, shape ``[n, d]``."""
         _checks.points("x", x, self.value.numel(), like=self.value)
+        _checks.times("t", t, x, 0.0, math.inf)
         return self.value.expand_as(x)
 
     def divergence(self, x: Tensor, t: float | Tensor) -> Tensor:
@@ -86,6 +88,7 @@ class LinearField(Field):
     def __call__(self, x: Tensor, t: float | Tensor) -> Tensor:
         """Value W x, shape ``[n, d]``."""
         _checks.points("x", x, len(self.matrix), like=self.matrix)
+        _checks.times("t", t, x, 0.0, math.inf)
         with _numerics.full_precision():
             return x @ self.matrix.T
 

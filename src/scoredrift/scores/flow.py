@@ -45,6 +45,10 @@ class Flow(Field):
     law: Law
     process: OrnsteinUhlenbeck
 
+    def __post_init__(self) -> None:
+        _checks.able("law", self.law, "at")
+        _checks.process(self.process)
+
     @property
     def dim(self) -> int:
         """Dimension d."""

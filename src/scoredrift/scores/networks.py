@@ -40,7 +40,13 @@ class Images(torch.nn.Module):
     def __init__(self, network: Callable[[Tensor, Tensor], Tensor], shape: Sequence[int]) -> None:
         super().__init__()
         sizes = shape if isinstance(shape, Sequence) else (shape,)
+        if isinstance(shape, str) or len(sizes) == 0:
+            _checks.refuse("shape", repr(shape), "pass the sizes of an image, (C, H, W)")
         self.shape = tuple(_checks.count("shape", size) for size in sizes)
+        if not callable(network):
+            _checks.refuse(
+                "network", f"a {type(network).__name__}", "pass a network or a function of (images, t)"
+            )
         self.network = network
 
     @property
@@ -51,11 +57,17 @@ class Images(torch.nn.Module):
     def forward(self, x: Tensor, t: float | Tensor) -> Tensor:
         """Value of the network at points ``[n, d]`` and times ``[]`` or ``[n]``, shape ``[n, d]``."""
         images = self.to_images(x)
+        if x.is_complex():
+            _checks.refuse("x.dtype", x.dtype, "pass real numbers")
+        times = x if x.dtype in _checks.FLOATING else x.float()
+        _checks.times("t", t, times, 0.0, math.inf)
         when = torch.as_tensor(t, device=x.device).expand(len(x))
         value: Any = self.network(images, when)
         if not isinstance(value, Tensor):
             remedy = "return a tensor; where it comes in an object, Images(lambda x, t: network(x, t).sample, shape)"
             _checks.refuse("network(images, t)", type(value).__name__, remedy)
+        if value.is_complex():
+            _checks.refuse("network(images, t).dtype", value.dtype, "return real numbers")
         if value.shape != images.shape:
             remedy = f"return one image for each, {list(images.shape)}"
             _checks.refuse("network(images, t).shape", list(value.shape), remedy)
@@ -67,7 +79,12 @@ class Images(torch.nn.Module):
         Raises:
             ValueError: points of another dimension.
         """
-        if not isinstance(points, Tensor) or points.ndim != 2 or points.shape[1] != self.dim:
+        if (
+            not isinstance(points, Tensor)
+            or points.is_meta
+            or points.ndim != 2
+            or points.shape[1] != self.dim
+        ):
             remedy = f"pass points of shape [n, {self.dim}], images of shape {list(self.shape)} in a row"
             _checks.refuse("points.shape", _shape(points), remedy)
         return points.reshape(-1, *self.shape)
