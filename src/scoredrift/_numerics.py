@@ -30,12 +30,23 @@ _OFF = 0.01  # relative deviation that is no rounding
 
 @contextmanager
 def full_precision() -> Iterator[None]:
-    """Arithmetic in the precision of its inputs, whatever autocast is outside; also a decorator."""
+    """Arithmetic in the precision of its inputs, whatever autocast is in force outside."""
     with ExitStack() as stack:
         for device in ("cpu", "cuda"):
             if torch.is_autocast_enabled(device):
                 stack.enter_context(torch.autocast(device, enabled=False))
         yield
+
+
+def own_precision(function: Callable[P, R]) -> Callable[P, R]:
+    """Let a function compute in the precision of its inputs."""
+
+    @wraps(function)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        with full_precision():
+            return function(*args, **kwargs)
+
+    return run
 
 
 def estimator(function: Callable[P, R]) -> Callable[P, R]:

@@ -302,7 +302,7 @@ class Blend(Law):
                 points[mine] = law.sample(int(mine.sum()), generator=generator)
         return points
 
-    @_numerics.full_precision()
+    @_numerics.own_precision
     def at(self, x: Tensor, t: float | Tensor = 0.0) -> Evaluation:
         """Log-density, score and its divergence of the flow at time t, formulas above.
 

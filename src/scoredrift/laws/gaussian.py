@@ -55,7 +55,7 @@ class Gaussian(Law):
             _checks.refuse("covariance", "not positive definite", remedy)
 
     @classmethod
-    @_numerics.full_precision()
+    @_numerics.own_precision
     def fit(cls, data: Tensor) -> Gaussian:
         """Maximum-likelihood fit: μ = mean of the points, Σ = (1/n) Σ_i (x_i − μ)(x_i − μ)ᵀ.
 
@@ -93,7 +93,7 @@ class Gaussian(Law):
         """Where the parameters live."""
         return self.mean.device
 
-    @_numerics.full_precision()
+    @_numerics.own_precision
     def sample(self, n: int, *, generator: torch.Generator) -> Tensor:
         """Draw n points μ + L ξ with Σ = L Lᵀ.
 
@@ -116,7 +116,7 @@ class Gaussian(Law):
         noise = torch.randn(n, self.dim, generator=generator, dtype=self.dtype, device=self.device)
         return self.mean + noise @ torch.linalg.cholesky(self.covariance).T
 
-    @_numerics.full_precision()
+    @_numerics.own_precision
     def at(self, x: Tensor, t: float | Tensor = 0.0) -> Evaluation:
         """Log-density, score and its divergence of the law of X_t when X_0 follows this law.
 

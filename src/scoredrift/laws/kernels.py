@@ -145,7 +145,7 @@ class KernelDensity(Law):
         noise = torch.randn(n, self.dim, generator=generator, dtype=self.dtype, device=self.device)
         return self.centres[chosen] + self.bandwidth * noise
 
-    @_numerics.full_precision()
+    @_numerics.own_precision
     def at(self, x: Tensor, t: float | Tensor = 0.0) -> Evaluation:
         """Log-density, score and its divergence for the law of X_t when X_0 follows the estimate.
 

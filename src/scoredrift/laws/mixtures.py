@@ -134,7 +134,7 @@ class GaussianMixture(Law):
         parts = [v.to(device=device, dtype=dtype) for v in (self.weights, self.means, self.variances)]
         return GaussianMixture(parts[0] / parts[0].sum(), *parts[1:])
 
-    @_numerics.full_precision()
+    @_numerics.own_precision
     def mean(self) -> Tensor:
         """Mean E X = Σ π_k m_k, shape ``[d]``.
 
@@ -143,7 +143,7 @@ class GaussianMixture(Law):
         """
         return self.weights @ self.means
 
-    @_numerics.full_precision()
+    @_numerics.own_precision
     def covariance(self) -> Tensor:
         """Covariance Σ π_k (m_k m_kᵀ + w_k² I) − E X E Xᵀ, shape ``[d, d]``.
 
@@ -178,7 +178,7 @@ class GaussianMixture(Law):
         noise = torch.randn(n, self.dim, generator=generator, dtype=self.dtype, device=self.device)
         return self.means[k] + self.variances[k].sqrt()[:, None] * noise
 
-    @_numerics.full_precision()
+    @_numerics.own_precision
     def at(self, x: Tensor, t: float | Tensor = 0.0) -> Evaluation:
         """Log-density, score and its divergence at the points, for the law of X_t when X_0 ~ q.
 
