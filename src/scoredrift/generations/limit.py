@@ -60,7 +60,9 @@ def recurse_laws(
     """
     generations = _checks.count("generations", generations, least=0)
     if not callable(learn):
-        _checks.refuse("learn", f"a {type(learn).__name__}", "pass a function of a law, as KernelFit(h, process).limit")
+        _checks.refuse(
+            "learn", f"a {type(learn).__name__}", "pass a function of a law, as KernelFit(h, process).limit"
+        )
     _checks.able("target", target, "weights", "means", "variances")
     _checks.able("regime", regime, "training_law")
     trained_on = target

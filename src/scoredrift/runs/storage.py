@@ -62,7 +62,9 @@ def save(path: Path | str, tensors: Mapping[str, Tensor], note: Mapping[str, Any
     """
     for name, value in _checks.able("tensors", tensors, "items").items():
         if not isinstance(name, str) or not isinstance(value, Tensor) or value.is_meta:
-            _checks.refuse(f"tensors[{name!r}]", f"a {type(value).__name__}", "pass tensors, with numbers, by name")
+            _checks.refuse(
+                f"tensors[{name!r}]", f"a {type(value).__name__}", "pass tensors, with numbers, by name"
+            )
     if not isinstance(note, Mapping):
         _checks.refuse("note", repr(note), "pass a dictionary; {} for nothing")
     whole = torch.contiguous_format  # and copied, since the format refuses tensors that share memory
