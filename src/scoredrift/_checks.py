@@ -222,6 +222,7 @@ def spacing(name: str, nodes: Any) -> float:
     floating(name, nodes)
     if nodes.ndim != 1 or nodes.numel() < 2:
         refuse(f"{name}.shape", list(nodes.shape), remedy)
+    nodes = nodes.detach()
     distance = float(nodes[-1] - nodes[0]) / (nodes.numel() - 1)
     rounding = 8 * torch.finfo(nodes.dtype).eps * float(nodes.abs().max())
     if not distance > 0 or bool(((nodes.diff() - distance).abs() > rounding).any()):
