@@ -190,7 +190,7 @@ def audit(log_ratios: Tensor, brackets: Tensor, *, learned: Tensor | None = None
     for name, draws in (("log_ratios", log_ratios), ("brackets", brackets), ("learned", learned)):
         if draws is None and name == "learned":
             continue
-        _checks.floating(name, draws)
+        draws = _checks.floating(name, draws)
         if draws.ndim != 1 or draws.numel() < FEWEST:
             _checks.refuse(f"{name}.shape", list(draws.shape), f"pass at least {FEWEST} paths, shape [n]")
         if draws is not log_ratios and bool((draws < 0).any()):
