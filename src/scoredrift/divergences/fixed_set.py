@@ -15,11 +15,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from scoredrift import _checks
+from scoredrift import _checks, _numerics
 from scoredrift.divergences.densities import Density
 from scoredrift.estimates import Estimate
 
 
+@_numerics.estimator
 def fixed_set_gram(data: Density, models: Sequence[Density], points: Tensor, *, edge: float) -> Tensor:
     """Scalar products ⟨δ_i, δ_j⟩_G of the deviations on the set {log p ≥ edge}.
 
@@ -51,6 +52,7 @@ def fixed_set_gram(data: Density, models: Sequence[Density], points: Tensor, *, 
     return deltas @ deltas.T / len(points)
 
 
+@_numerics.estimator
 def fixed_set_chi2(data: Density, model: Density, points: Tensor, *, edge: float) -> Estimate:
     """Drift ‖δ‖²_G = E_p[(p̂/p − 1)² 1_G] on the set {log p ≥ edge}, with its standard error.
 

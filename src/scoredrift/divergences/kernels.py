@@ -16,13 +16,14 @@ import math
 import torch
 from torch import Tensor
 
-from scoredrift import _checks
+from scoredrift import _checks, _numerics
 from scoredrift.laws import GaussianMixture
 from scoredrift.process import OrnsteinUhlenbeck, scale, variance
 
 _PARTS = 2_000_000  # pairs of kernels together
 
 
+@_numerics.estimator
 def kernel_chi2(centres: Tensor, bandwidth: float, sigma: float, process: OrnsteinUhlenbeck) -> Tensor:
     """χ²(p̂‖q_{t0}) of kernel densities on the line whose points came from q = N(0, σ²).
 
@@ -63,6 +64,7 @@ def kernel_chi2(centres: Tensor, bandwidth: float, sigma: float, process: Ornste
     return torch.cat(found)
 
 
+@_numerics.estimator
 def outer_chi2(
     centres: Tensor,
     data: GaussianMixture,

@@ -6,11 +6,12 @@ KernelDensity       (1/N) Σ_j N(c_j, h² I), the learned model of the paper's m
 Blend, Marginal     Σ_i π_i q_i and q_t, of laws of any kind
 """
 
-from scoredrift.laws.base import Blend, Evaluation, Law, Marginal, Source, elapsed, summary
-from scoredrift.laws.examples import mixture_of_three, on_nodes
+from scoredrift.laws.base import Evaluation, Law, Marginal, Source, elapsed, summary
+from scoredrift.laws.blends import Blend
+from scoredrift.laws.examples import mixture_of_five, mixture_of_three, on_nodes
 from scoredrift.laws.gaussian import Gaussian
 from scoredrift.laws.kernels import KernelDensity
-from scoredrift.laws.mixtures import GaussianMixture, mixture_of_five
+from scoredrift.laws.mixtures import GaussianMixture
 
 __all__ = [
     "Blend",

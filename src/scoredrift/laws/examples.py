@@ -36,6 +36,40 @@ def mixture_of_three(*, dtype: torch.dtype = torch.float64) -> GaussianMixture:
     return GaussianMixture(weights, means, torch.tensor([0.20, 0.35, 0.25], dtype=dtype) ** 2)
 
 
+def mixture_of_five(
+    dim: int = 10, *, sigma: float = 0.6, centre: float = 4.0, dtype: torch.dtype = torch.float64
+) -> GaussianMixture:
+    """The data law of the source paper's experiment: five equal Gaussians in R^10.
+
+    One sits at the origin, four at (±centre, ±centre, 0, …, 0); all have covariance σ² I.
+    Source: arXiv 2602.16601, App. G.1, known to us second-hand; the centres come from an
+    independent reproduction.
+
+    Args:
+        dim: dimension d ≥ 2.
+        sigma: standard deviation σ > 0 of each component.
+        centre: coordinate of the outer centres, in the units of the data.
+        dtype: float64 or float32.
+
+    Returns:
+        Mixture with J = 5 equal weights.
+
+    Raises:
+        ValueError: d < 2, σ ≤ 0, numbers that are not finite, or another dtype.
+
+    >>> mixture_of_five().means[:, :2].tolist()[1:3]
+    [[4.0, 4.0], [4.0, -4.0]]
+    """
+    dim = _checks.count("dim", dim, least=2)
+    sigma = _checks.width("sigma", sigma)
+    centre = _checks.number("centre", centre)
+    _checks.target(dtype=dtype)
+    means = torch.zeros(5, dim, dtype=dtype)
+    signs = torch.tensor([[1, 1], [1, -1], [-1, 1], [-1, -1]], dtype=dtype)
+    means[1:, :2] = centre * signs
+    return GaussianMixture(torch.full((5,), 0.2, dtype=dtype), means, torch.full((5,), sigma**2, dtype=dtype))
+
+
 class _OnALine(Protocol):
     """What has a density on the line."""
 

@@ -89,6 +89,7 @@ class GaussianMixture(Law):
     def dim(self) -> int:
         """Dimension d of the space.
 
+        >>> from scoredrift.laws import mixture_of_five
         >>> mixture_of_five().dim
         10
         """
@@ -98,6 +99,7 @@ class GaussianMixture(Law):
     def dtype(self) -> torch.dtype:
         """Precision of the parameters, and so of all results.
 
+        >>> from scoredrift.laws import mixture_of_five
         >>> mixture_of_five().dtype
         torch.float64
         """
@@ -107,6 +109,7 @@ class GaussianMixture(Law):
     def device(self) -> torch.device:
         """Where the parameters live.
 
+        >>> from scoredrift.laws import mixture_of_five
         >>> mixture_of_five().device
         device(type='cpu')
         """
@@ -127,6 +130,7 @@ class GaussianMixture(Law):
         Raises:
             ValueError: another dtype.
 
+        >>> from scoredrift.laws import mixture_of_five
         >>> mixture_of_five().to(dtype=torch.float32).dtype
         torch.float32
         """
@@ -147,6 +151,7 @@ class GaussianMixture(Law):
     def covariance(self) -> Tensor:
         """Covariance Σ π_k (m_k m_kᵀ + w_k² I) − E X E Xᵀ, shape ``[d, d]``.
 
+        >>> from scoredrift.laws import mixture_of_five
         >>> torch.diagonal(mixture_of_five().covariance())[:3]
         tensor([13.1600, 13.1600,  0.3600], dtype=torch.float64)
         """
@@ -169,6 +174,7 @@ class GaussianMixture(Law):
         Raises:
             ValueError: n that is not a positive integer, or a generator on another device.
 
+        >>> from scoredrift.laws import mixture_of_five
         >>> mixture_of_five().sample(3, generator=torch.Generator().manual_seed(0)).shape
         torch.Size([3, 10])
         """
@@ -335,6 +341,7 @@ class GaussianMixture(Law):
         Raises:
             ValueError: h that is negative or not finite.
 
+        >>> from scoredrift.laws import mixture_of_five
         >>> mixture_of_five().blur(0.6).variances[0]
         tensor(0.7200, dtype=torch.float64)
         """
@@ -360,37 +367,3 @@ class GaussianMixture(Law):
         elapsed = torch.tensor(_checks.number("t", t, low=0.0), dtype=self.dtype, device=self.device)
         a, v = ou.scale(elapsed), ou.variance(elapsed)
         return GaussianMixture(self.weights, a * self.means, a**2 * self.variances + v)
-
-
-def mixture_of_five(
-    dim: int = 10, *, sigma: float = 0.6, centre: float = 4.0, dtype: torch.dtype = torch.float64
-) -> GaussianMixture:
-    """The data law of the source paper's experiment: five equal Gaussians in R^10.
-
-    One sits at the origin, four at (±centre, ±centre, 0, …, 0); all have covariance σ² I.
-    Source: arXiv 2602.16601, App. G.1, known to us second-hand; the centres come from an
-    independent reproduction.
-
-    Args:
-        dim: dimension d ≥ 2.
-        sigma: standard deviation σ > 0 of each component.
-        centre: coordinate of the outer centres, in the units of the data.
-        dtype: float64 or float32.
-
-    Returns:
-        Mixture with J = 5 equal weights.
-
-    Raises:
-        ValueError: d < 2, σ ≤ 0, numbers that are not finite, or another dtype.
-
-    >>> mixture_of_five().means[:, :2].tolist()[1:3]
-    [[4.0, 4.0], [4.0, -4.0]]
-    """
-    dim = _checks.count("dim", dim, least=2)
-    sigma = _checks.width("sigma", sigma)
-    centre = _checks.number("centre", centre)
-    _checks.target(dtype=dtype)
-    means = torch.zeros(5, dim, dtype=dtype)
-    signs = torch.tensor([[1, 1], [1, -1], [-1, 1], [-1, -1]], dtype=dtype)
-    means[1:, :2] = centre * signs
-    return GaussianMixture(torch.full((5,), 0.2, dtype=dtype), means, torch.full((5,), sigma**2, dtype=dtype))
