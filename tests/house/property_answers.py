@@ -10,6 +10,7 @@ from dataclasses import fields, is_dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from property_cases import REFUSED, RIGHT, Case, Entry
 from torch import Tensor
 
@@ -18,6 +19,8 @@ from scoredrift import Estimate
 
 def answer(case: Case) -> str:
     """ "right" or "refused"; otherwise what went wrong, beginning with another word."""
+    once = not torch.is_warn_always_enabled()
+    torch.set_warn_always(True)  # or only the first of a kind is seen
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
@@ -28,6 +31,8 @@ def answer(case: Case) -> str:
             return "refused" if case.wanted != RIGHT else f"refuses what is valid: {error}"
         where = traceback.extract_tb(error.__traceback__)[-1]
         return f"fails with {type(error).__name__}: {error} ({where.name}, line {where.lineno})"[:500]
+    finally:
+        torch.set_warn_always(not once)
     if case.wanted == REFUSED:
         return f"answers {_short(found)} where there is no answer"
     try:

@@ -56,9 +56,11 @@ def test_step_times_fall_into_the_intervals_by_their_shares():
 
 
 def test_step_times_stay_between_the_ends():
-    spread = StepTimes(double([0.0, 1.0, 9.0]), double([0.5, 0.5]))
-    t, _ = spread(OrnsteinUhlenbeck(0.5, 3.0), double([0.0, 0.1, 0.9, 1.0]))
-    assert t.tolist() == [0.5, 0.5, 3.0, 3.0]
+    rounded = StepTimes(double([0.5 - 1e-9, 1.0, 3.0 + 1e-9]), double([0.5, 0.5]))
+    t, _ = rounded(OrnsteinUhlenbeck(0.5, 3.0), double([0.0, 1.0]))
+    assert t.tolist() == [0.5, 3.0]
+    with pytest.raises(ValueError, match="edges = from 0 to 9: run them over"):  # its weights would be for 9
+        StepTimes(double([0.0, 1.0, 9.0]), double([0.5, 0.5]))(OrnsteinUhlenbeck(0.5, 3.0), double([0.5]))
 
 
 def test_a_step_function_has_one_value_between_edges():

@@ -114,6 +114,7 @@ def outer_chi2(
     h = _checks.width("bandwidth", bandwidth)
     _checks.process(process)
     a, v = float(scale(process.t_min)), float(variance(process.t_min))
+    centres = centres.detach()
     apart, nearest = torch.cdist(centres, data.means).min(1)
     far = apart.topk(min(outermost, len(centres))).indices
     wanted, b = data.diffuse(process.t_min), a**2 * h**2 + v

@@ -61,13 +61,14 @@ class Observability:
         Estimate(value=0.5, stderr=0.0)
         """
         for name, draws in (("energy", energy), ("visible", visible)):
-            _checks.floating(name, draws)
-        if bool((energy < 0).any()):
-            _checks.refuse("energy", float(energy.min()), "draws of the energy are ≥ 0")
+            if not isinstance(draws, Tensor):
+                _checks.refuse(name, f"a {type(draws).__name__}", "pass draws, shape [n]")
         if energy.shape != visible.shape:
             remedy = f"one number for each draw of the energy, {list(energy.shape)}"
             _checks.refuse("visible.shape", list(visible.shape), remedy)
         total, seen = Estimate.from_samples(energy), Estimate.from_samples(visible)
+        if bool((energy < 0).any()):
+            _checks.refuse("energy", float(energy.detach().min()), "draws of the energy are ≥ 0")
         if total.value == 0:
             return cls(total, seen, Estimate(0.0), evaluations, seconds, NO_ENERGY)
         eta = seen.value / total.value

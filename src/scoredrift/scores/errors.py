@@ -45,8 +45,11 @@ class ErrorEvaluation(NamedTuple):
             ValueError: parts whose shapes do not fit.
         """
         for name, part in zip(self._fields, self, strict=True):
-            _checks.floating(name, part)
-        _checks.vectors("exact", self.exact, _checks.points("value", self.value))
+            if not isinstance(part, Tensor) or part.is_meta or part.dtype not in _checks.FLOATING:
+                _checks.floating(name, part)  # which says what is wrong; NaN is for the estimators to place
+        if self.value.ndim != 2:
+            _checks.refuse("value.shape", list(self.value.shape), "pass one vector for each point, [n, d]")
+        _checks.vectors("exact", self.exact, self.value)
         _checks.shape("divergence", self.divergence, [len(self.value)])
         return self.divergence + (self.value * self.exact).sum(1)
 

@@ -23,6 +23,7 @@ from properties.scores_oracles import (
     EXACT,
     NORMAL,
     OU,
+    PLACED,
     TIMES,
     WAVE,
     Net,
@@ -164,7 +165,7 @@ ENTRIES = [
     Entry(
         "scores.ErrorEvaluation",
         lambda value, divergence, exact: ErrorEvaluation(value, divergence, exact).stein,
-        {"value": Tensors(X), "divergence": Tensors(T), "exact": Tensors(-X)},
+        {"value": Tensors(X, **PLACED), "divergence": Tensors(T, **PLACED), "exact": Tensors(-X, **PLACED)},
         lambda value, divergence, exact: stein(value, divergence, exact),
     ),
     Entry(

@@ -69,6 +69,9 @@ TIMES = (
 FOREVER = Variation("one inf", tensor(0.5, INF), RIGHT)
 
 
+PLACED = dict.fromkeys(
+    ("one_nan", "one_inf", "one_-inf"), "not a number comes out, and the estimators say where"
+)
 HUGE = "rounding of 1e30 is larger than the other entries"
 
 
