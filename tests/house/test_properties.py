@@ -57,7 +57,9 @@ found = functools.cache(answer)
 NO_PLACE = re.compile(" at 0x[0-9a-f]*")  # in memory, which differs from process to process
 
 
-@pytest.mark.parametrize("case", CASES, ids=[NO_PLACE.sub("", f"{case.entry.name}, {case.label}") for case in CASES])
+@pytest.mark.parametrize(
+    "case", CASES, ids=[NO_PLACE.sub("", f"{case.entry.name}, {case.label}") for case in CASES]
+)
 def test_answers_are_right_or_refused(case):
     assert found(case) in ({case.wanted} if case.wanted != EITHER else {RIGHT, REFUSED})
 

@@ -157,7 +157,11 @@ ALL_DIFFERENT = [
     [Replace(), Accumulate(), FreshFraction(0.5), FreshFraction(0.6)],
     [Pair(1), Pair(1, 2), Pair(2, 1), Pair(Pair(1))],
     [KernelFit(0.5, OU), KernelFit(0.6, OU), KernelFit(0.5, OrnsteinUhlenbeck(0.03))],
-    [Flow(random_mixture(0), OU), Flow(random_mixture(1), OU), Flow(random_mixture(0), OrnsteinUhlenbeck(0.1))],
+    [
+        Flow(random_mixture(0), OU),
+        Flow(random_mixture(1), OU),
+        Flow(random_mixture(0), OrnsteinUhlenbeck(0.1)),
+    ],
 ]
 
 
