@@ -275,7 +275,7 @@ def process(thing: Any) -> Any:
 def listed(name: str, thing: Any) -> Any:
     """Return ``thing`` if it is a list, a tuple or the like."""
     if isinstance(thing, str) or not (hasattr(thing, "__len__") and hasattr(thing, "__getitem__")):
-        refuse(name, f"a {type(thing).__name__}", "pass a list")
+        refuse(name, f"a {type(thing).__name__}", "pass a list, also of one")
     return thing
 
 

@@ -159,6 +159,7 @@ def _number(text: str) -> Any:
 
 
 def _alike(one: Any, other: Any) -> bool:
+    other = other.item() if isinstance(other, Tensor) and other.ndim == 0 else other
     if isinstance(one, str) or not isinstance(other, Real):
         return bool(isinstance(other, str) and one == other)
     return math.isclose(one, other, rel_tol=1e-6)  # 0.1 in float32 is 0.1
