@@ -225,8 +225,8 @@ REFUSED = [
     ("integrator = 'heun'", "EulerMaruyama()", lambda: run(step="heun")),
     ("integrator = <class", "EulerMaruyama()", lambda: run(step=EulerMaruyama)),
     (
-        "functionals = Trajectory",
-        "[functional]",
+        "functionals = a Trajectory",
+        "also of one",
         lambda: simulate(S, X, GRID, STEP, generator=seeded(0), functionals=Trajectory()),
     ),
     ("flow = GaussianMixture", "Flow(law, process)", lambda: exact_paths(Q, GRID, 3, generator=seeded(0))),
