@@ -11,6 +11,7 @@ from scoredrift.generations.accumulation import (
     gram,
     steps,
 )
+from scoredrift.generations.certificates import FloorCertificate, certify_floor, uniform_excess
 from scoredrift.generations.features import SampledStep, step_from_samples
 from scoredrift.generations.fits import (
     KernelFit,
@@ -22,6 +23,7 @@ from scoredrift.generations.fits import (
     SimulatedModel,
     gaussian_fit,
 )
+from scoredrift.generations.floor_potentials import FloorPotential, floor_potential, sharp_floor_constant
 from scoredrift.generations.forgetting import (
     discounted,
     divergence_floor,
@@ -35,11 +37,14 @@ from scoredrift.generations.history import Generation, History, Measured
 from scoredrift.generations.limit import LawGeneration, recurse_laws
 from scoredrift.generations.recursion import Fit, recurse
 from scoredrift.generations.regimes import Accumulate, FreshFraction, Regime, Replace, law_of_training
+from scoredrift.generations.surds import Surd, room_below_zero
 
 __all__ = [
     "Accumulate",
     "Contributions",
     "Fit",
+    "FloorCertificate",
+    "FloorPotential",
     "FreshFraction",
     "Generation",
     "GenerationStep",
@@ -56,10 +61,13 @@ __all__ = [
     "SampledStep",
     "SimulatedKernelFit",
     "SimulatedModel",
+    "Surd",
+    "certify_floor",
     "contributions",
     "decompose",
     "discounted",
     "divergence_floor",
+    "floor_potential",
     "gaussian_fit",
     "gram",
     "half_life",
@@ -70,7 +78,10 @@ __all__ = [
     "recurse",
     "recurse_laws",
     "refreshed",
+    "room_below_zero",
+    "sharp_floor_constant",
     "steady_state",
     "step_from_samples",
     "steps",
+    "uniform_excess",
 ]

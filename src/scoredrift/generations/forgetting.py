@@ -149,7 +149,8 @@ def divergence_floor(innovation: float, *, alpha: float) -> float:
     """Divergence that cannot be undercut for ever: limsup D ≥ α I/(2 − α)² if I_i ≥ I from some i on.
 
     No floor above I/λ(α) can hold, where λ(α) is slightly above (2 − α)/α: two rare cells that a model
-    empties by turns come as close to that as they are rare (chapter “Errors that persist”).
+    empties by turns come as close to that as they are rare (chapter “Errors that persist”). For a
+    given α ``certify_floor`` proves that floor, I/``sharp_floor_constant(alpha)``.
 
     Args:
         innovation: I ≥ 0, a lower bound on the innovations.
