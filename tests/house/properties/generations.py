@@ -62,10 +62,18 @@ from scoredrift.generations import (
 EXEMPT = {
     "generations.Contributions": "a tuple of results, without arithmetic",
     "generations.Fit": "a protocol",
+    "generations.FloorCertificate": "a result, without arithmetic",
+    "generations.FloorPotential": "a result, without arithmetic",
     "generations.LawGeneration": "a tuple of results, without arithmetic",
     "generations.Measured": "a type",
     "generations.Regime": "a protocol",
     "generations.SampledStep": "a tuple of results, without arithmetic",
+    "generations.Surd": "exact numbers, which have tests of their own",
+    "generations.certify_floor": "exact numbers, whose refusals have tests of their own",
+    "generations.floor_potential": "a search whose result is certified, not trusted",
+    "generations.room_below_zero": "exact numbers, which have tests of their own",
+    "generations.sharp_floor_constant": "held against the exact constant in tests of its own",
+    "generations.uniform_excess": "exact numbers, which have tests of their own",
 }
 
 ENTRIES = [
