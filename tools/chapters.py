@@ -30,7 +30,8 @@ RECORD = "application/papermill.record/text/plain"
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 
 INSTALL = """\
-# Installs the package where it is missing (in Colab, say) and leaves the torch that is there alone.
+# Installs the package where it is missing (in Colab, say), and leaves the
+# torch that is there alone.
 import importlib.metadata
 import importlib.util
 import subprocess
@@ -40,15 +41,18 @@ ADDRESS = "{address}"
 
 if importlib.util.find_spec("scoredrift") is None:
     if not ADDRESS:
-        raise RuntimeError("scoredrift is missing and this notebook knows no address to install it from: "
-                           "get the repository and run `pip install .` in it")
+        raise RuntimeError(
+            "scoredrift is missing, and this notebook knows no address to "
+            "install it from: run `pip install .` in the repository"
+        )
     wanted = [f"git+{{ADDRESS}}"]
     if importlib.util.find_spec("torch") is not None:
         wanted.append("torch==" + importlib.metadata.version("torch"))
     command = [sys.executable, "-m", "pip", "install", "--quiet", *wanted]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode != 0:
-        raise RuntimeError("pip could not install scoredrift:\\n" + done.stdout + done.stderr)\
+        problem = done.stdout + done.stderr
+        raise RuntimeError("pip could not install scoredrift:\\n" + problem)\
 """
 
 

@@ -128,6 +128,9 @@ def test_imports_are_folded(page: Path) -> None:
 def test_first_cell_installs_from_the_one_address(page: Path) -> None:
     first = json.loads(committed(page))["cells"][0]
     assert first["metadata"]["tags"] == ["install"]
+    lines = "".join(first["source"]).split("\n")
+    assert max(map(len, lines)) <= 76
+    assert len(lines) <= 25
     assert f'ADDRESS = "{BOOK.config["repository"]["url"]}"' in "".join(first["source"])
 
 
