@@ -80,7 +80,7 @@ class Experiment:
         """
         if scale not in self.scales:
             _checks.refuse("scale", repr(scale), f"choose one of {', '.join(self.scales)}")
-        _available(device)
+        _checks.target(device)
         seed, workers = _checks.count("seed", seed, least=0), _checks.count("workers", workers)
         out = place(out)
         path, checkpoints = out / file_name(self.name, scale), out / f"{self.name}-{scale}-checkpoints"
@@ -236,11 +236,3 @@ def benchmark(name: str, folder: Path | str | None = None) -> dict[str, Any]:
 def _no_rehearsal(kind: str, path: Path, note: Mapping[str, Any]) -> None:
     if note.get("rehearsal"):
         _checks.refuse(kind, path.name, "a rehearsal's: its sizes are tiny and its numbers mean nothing")
-
-
-def _available(device: str) -> None:
-    try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        _checks.refuse("device", repr(device), f"{reason}; pass cpu, or a device that torch sees")
