@@ -89,7 +89,7 @@ def recurse(
         measure: called once for each generation; returns numbers, estimates or tensors by name.
         folder: where to keep checkpoints; a run that finds its own resumes after the last good one. They
             are its own if the settings are, and the code, defaults, closures and globals of all that is
-            passed here (module ``fingerprints``). What these read elsewhere, in the environment or in files,
+            passed here (``runs.describe``). What these read elsewhere, in the environment or in files,
             goes unnoticed.
         after: what a call for fewer generations returned, to be continued instead of a folder's
             checkpoints. It lacks the last training set: regimes and measurements that look back refuse.
