@@ -7,8 +7,9 @@ different orders. So an output is compared in one of two ways.
 * From another kind: line by line and number by number. ``a ± s`` agrees with ``b ± t`` where
   |a − b| ≤ 5 √(s² + t²) and neither error is more than twice the other; a number without an error
   where it differs by one unit of the last printed digit at most; a whole number where it is the
-  same. A cell whose draws decide discretely (a split, a count, an extreme) is tagged
-  ``within-20-percent``, say: then its numbers without an error may differ by so much of the larger.
+  same; a distance, ``3.1 s.e. apart``, has the error one. A cell whose draws decide discretely (a
+  split, a count, an extreme) is tagged ``within-20-percent``, say: then its numbers without an error
+  may differ by so much of the larger.
   Words, order and number of lines, and the kinds of output are compared to the letter either way.
 """
 
@@ -28,8 +29,11 @@ _PLAIN = rf"[-+−]?{_SIZE}"
 _EDGE_BEFORE, _EDGE_AFTER = r"(?<![\w.^])", r"(?!\.?\w)"
 _NUMBER = re.compile(
     rf"\((?P<a>{_PLAIN}) ± (?P<s>{_SIZE})\)e(?P<power>[-+]?\d+){_EDGE_AFTER}"
+    rf"|{_EDGE_BEFORE}(?P<distance>{_SIZE}) s\.e\. apart"
     rf"|{_EDGE_BEFORE}(?P<value>{_PLAIN})(?: ± (?P<error>{_SIZE}))?{_EDGE_AFTER}"
 )
+_RAISED = str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789")
+_POWER = re.compile(r"(?:·|(?<![\w.]))10(?P<power>⁻?[⁰¹²³⁴⁵⁶⁷⁸⁹]+)")
 _TAG = re.compile(r"within-(\d+)-percent")
 
 
@@ -59,8 +63,8 @@ class Number:
 
 
 def _number(found: re.Match[str]) -> Number:
-    shown = found["a"] or found["value"]
-    error = found["s"] or found["error"]
+    shown = found["a"] or found["distance"] or found["value"]
+    error = "1" if found["distance"] else found["s"] or found["error"]
     power = int(found["power"] or 0)
     digits, _, exponent = shown.replace("−", "-").lower().partition("e")
     places = len(digits.partition(".")[2])
@@ -73,13 +77,22 @@ def _number(found: re.Match[str]) -> Number:
     )
 
 
+def _flat(line: str) -> str:
+    """The line with 10⁻⁶ as 1e-6, as numbers are read."""
+
+    def flat(found: re.Match[str]) -> str:
+        return ("e" if found[0][0] == "·" else "1e") + found["power"].translate(_RAISED)
+
+    return _POWER.sub(flat, line)
+
+
 def numbers(line: str) -> list[Number]:
     """Numbers in a line of text, from left to right; names such as C1, x_2 or 2.13.0 are words.
 
     >>> [n.text for n in numbers("C1 holds: x_2 = 0.5 ± 0.1 at 20 °, torch 2.13.0")]
     ['0.5 ± 0.1', '20']
     """
-    return [_number(found) for found in _NUMBER.finditer(line)]
+    return [_number(found) for found in _NUMBER.finditer(_flat(line))]
 
 
 def words(line: str) -> list[str]:
@@ -88,7 +101,7 @@ def words(line: str) -> list[str]:
     >>> words("  h =  0.6   and 3 more")
     ['h =', 'and', 'more']
     """
-    marked = _NUMBER.sub("\0", line)
+    marked = _NUMBER.sub("\0", _flat(line))
     return [" ".join(part.split()) for part in marked.split("\0")]
 
 

@@ -237,6 +237,15 @@ class Translator:
             image = self.picture(block.argument)
             caption = f"*{entry.kind} {entry.text}.* {' '.join(body.split())}"
             return f"\n![{block.options['alt']}]({image})\n\n{caption}\n"
+        if block.name == "grid":  # cards become a list
+            return "\n" + re.sub(r"\n{2,}(?=\* )", "\n", body) + "\n"
+        if block.name == "grid-item-card":
+            title = (
+                f"[{block.argument}]({block.options['link']}.ipynb)"
+                if "link" in block.options
+                else block.argument
+            )
+            return f"\n* **{title}.** {' '.join(body.split())}"
         if block.name in NOTES:
             return _quoted(f"**{NOTES[block.name]}.** {body}")
         if block.name == "admonition":

@@ -22,13 +22,14 @@ import html
 import json
 import math
 import tomllib
+import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from importlib.resources import files
 from typing import Any
 
 from scoredrift import _checks
-from scoredrift.estimates import Estimate, as_estimate
+from scoredrift.estimates import Estimate, as_estimate, typeset
 
 RECORD = "scoredrift-check"  # key of the output metadata
 SIGMAS = 5.0
@@ -76,6 +77,7 @@ class Check:
         seed: seed of the run, or None where no randomness is involved.
         scale: scale of the run, e.g. "quick".
         correction: True where a corrected statement was checked.
+        tolerance: what an equality neglects.
         chapter: where it was made; ``collect`` fills it in.
 
     >>> at_most("C1", "1 ≤ 2", 1, 2, seed=None, scale="exact").holds
@@ -93,6 +95,7 @@ class Check:
     seed: int | None
     scale: str
     correction: bool
+    tolerance: float = 0.0
     chapter: str = ""
 
     @property
@@ -104,17 +107,55 @@ class Check:
         """
         return self.verdict == "holds"
 
+    @property
+    def comparison(self) -> str:
+        """The numbers, for reading: what was measured, what it was compared with, and how far apart they are.
+
+        >>> equal("O17", "log σ̂²", Estimate(-4.31, 0.33), -5.347, seed=0, scale="quick").comparison
+        '−4.31 ± 0.33, predicted −5.347: 3.1 s.e. apart (allowed: 5)'
+        >>> equal("O3", "exponent", 1.965, 2, seed=None, scale="exact", tolerance=0.1).comparison
+        '1.965, predicted 2: 0.035 apart (allowed: 0.1)'
+        >>> at_least("O11", "quotient", 1 + 1e-9, 1, seed=None, scale="exact").comparison
+        '1 ≥ 1, the same to six digits'
+        """
+        left = Estimate(self.value, self.stderr)
+        if self.bound is None:
+            return typeset(str(left))
+        right = Estimate(self.bound, self.bound_stderr or 0.0)
+        gap, error = abs(left.value - right.value), math.hypot(left.stderr, right.stderr)
+        same = not error and gap <= 1e-6 * max(abs(left.value), abs(right.value))
+        if self.relation != "=":
+            shown = f"{left} {self.relation} {right}"
+            if not error and not same and str(left) == str(right):
+                shown = f"{left:.6g} {self.relation} {right:.6g}"
+            return typeset(shown + (", the same to six digits" if same else ""))
+        allowed = [f"{SIGMAS:.0f}" if error else "", f"{self.tolerance:.2g}" if self.tolerance else ""]
+        if error:
+            apart = f"{gap / error:.1f} s.e. apart (allowed: {' and '.join(filter(None, allowed))})"
+        elif same:
+            apart = "the same to six digits"
+        else:
+            apart = f"{gap:.2g} apart (allowed: {allowed[1] or 0})"
+        return typeset(f"{left}, predicted {right}: {apart}")
+
+    @property
+    def anchor(self) -> str:
+        """Name of the place in the page where it is shown.
+
+        >>> at_most("C1", "1 ≤ 2", 1, 2, seed=None, scale="exact").anchor
+        'check-c1-5b9c1ed4'
+        """
+        return f"check-{self.claim.lower()}-{zlib.crc32(self.statement.encode()):08x}"
+
     def __str__(self) -> str:
-        shown = str(Estimate(self.value, self.stderr))
-        if self.bound is not None:
-            shown += f" {self.relation} {Estimate(self.bound, self.bound_stderr or 0.0)}"
-        return f"{self.claim} {self.verdict}: {self.statement} [{shown}]"
+        return f"{self.claim} {self.verdict}: {self.statement} [{self.comparison}]"
 
     def _repr_mimebundle_(self, **_: Any) -> tuple[dict[str, str], dict[str, Any]]:
         mark = {"holds": "✓", "fails": "✗", "undecided": "?", "measured": "•"}[self.verdict]
         text = html.escape(str(self).partition(": ")[2])
         body = (
-            f'<div class="check check-{self.verdict}">{mark} <b>{self.claim}</b> {self.verdict}: {text}</div>'
+            f'<div class="check check-{self.verdict}" id="{self.anchor}">'
+            f"{mark} <b>{self.claim}</b> {self.verdict}: {text}</div>"
         )
         # myst-nb keeps outputs that carry a scrapbook name, and with them the record.
         name = f"{self.claim}: {self.statement}"
@@ -200,7 +241,7 @@ def equal(
     """
     gap = as_estimate(value) - as_estimate(bound)
     verdict = "holds" if abs(gap.value) <= SIGMAS * gap.stderr + tolerance else "fails"
-    return _check(claim, statement, "=", verdict, value, bound, seed, scale, correction)
+    return _check(claim, statement, "=", verdict, value, bound, seed, scale, correction, tolerance)
 
 
 def measured(claim: str, statement: str, value: float | Estimate, *, seed: int | None, scale: str) -> Check:
@@ -225,6 +266,7 @@ def _check(
     seed: int | None,
     scale: str,
     correction: bool,
+    tolerance: float = 0.0,
 ) -> Check:
     known = {c.id for c in claims()}
     if claim not in known:
@@ -240,7 +282,7 @@ def _check(
     return Check(
         claim, statement, relation, verdict, left.value, left.stderr,
         None if right is None else right.value, None if right is None else right.stderr,
-        seed, scale, correction,
+        seed, scale, correction, tolerance,
     )  # fmt: skip
 
 

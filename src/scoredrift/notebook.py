@@ -15,7 +15,7 @@ import numpy as np
 from torch import Tensor
 
 from scoredrift import _checks
-from scoredrift.estimates import Estimate
+from scoredrift.estimates import Estimate, typeset
 
 T = TypeVar("T")
 SCALES = ("quick", "medium", "paper")
@@ -91,13 +91,13 @@ def quote(name: str, value: float | str | Estimate) -> None:
 
     Args:
         name: key, unique within the chapter.
-        value: number, estimate or text; floats are shown with three digits.
+        value: number, estimate or text; floats are shown with three digits, and all numbers are typeset.
 
     >>> quote("speed", 2.0)  # doctest: +SKIP
     """
     from IPython.display import display
 
-    text = f"{value:.3g}" if isinstance(value, float) else str(value)
+    text = typeset(f"{value:.3g}" if isinstance(value, float) else str(value))
     prefix = "application/papermill.record/"
     display(
         {f"{prefix}text/plain": text},

@@ -13,6 +13,7 @@ import pytest
 import chapters
 from agreement import Rule, numbers, words
 from scoredrift import Estimate, ledger
+from scoredrift.estimates import typeset
 from scoredrift.runs import machine
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -28,6 +29,8 @@ LETTER, NUMBERS = Rule(exact=True), Rule(exact=False)
         ("D = 1.369e+00 at 5", [(1.369, 0.001, None), (5.0, 1.0, None)]),
         ("12 %, 3", [(12.0, 1.0, None), (3.0, 1.0, None)]),
         ("−0.000", [(-0.0, 0.001, None)]),
+        ("(6.460 ± 0.082)·10⁻⁶ ≤ 10⁻³", [(6.46e-6, 1e-9, 8.2e-8), (1e-3, 1e-3, None)]),
+        ("3.1 s.e. apart (allowed: 5)", [(3.1, 0.1, 1.0), (5.0, 1.0, None)]),
         ("1e-09 (0.78 to 2.43)", [(1e-9, 1e-9, None), (0.78, 0.01, None), (2.43, 0.01, None)]),
     ],
 )
@@ -48,6 +51,8 @@ def test_every_number_of_the_book_is_read_as_it_was_printed():
             estimate = Estimate(value, stderr)
             (found,) = numbers(f"x = {estimate} nats")
             assert found.text == str(estimate)
+            (set_for_reading,) = numbers(typeset(f"x = {estimate} nats"))
+            assert set_for_reading.value == found.value
             assert abs(found.value - value) <= 0.51 * found.unit
             assert (found.error is None) == (stderr == 0)
             assert not found.error or found.error == pytest.approx(stderr, rel=0.06)
@@ -62,6 +67,9 @@ def test_every_number_of_the_book_is_read_as_it_was_printed():
         ("1.00 ± 0.10", "1.00 ± 0.21", False),  # an error that grows hides a shift
         ("1.00 ± 0.10", "1.00", False),
         ("(1.00 ± 0.10)e-03", "0.0017 ± 0.0001", True),
+        ("(1.00 ± 0.10)·10⁻³", "0.0017 ± 0.0001", True),
+        ("0.3 s.e. apart", "4.9 s.e. apart", True),
+        ("0.3 s.e. apart", "0.3 apart", False),
         ("0.4837", "0.4838", True),
         ("0.4837", "0.4839", False),
         ("0.4837", "0.4937", False),

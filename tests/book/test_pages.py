@@ -47,6 +47,12 @@ TOO_WIDE = """() => {
     .map(e => e.tagName + '.' + e.className);
 }"""
 
+# Elements of the article whose ground is lighter than half-way to white.
+PALE = """() => [...document.querySelectorAll('article *')].filter(e => {
+  const [r, g, b, a] = (getComputedStyle(e).backgroundColor.match(/[\\d.]+/g) || []).map(Number);
+  return (a ?? 1) > 0.5 && r + g + b > 380;
+}).map(e => e.tagName + '.' + e.className)"""
+
 
 class Quiet(http.server.SimpleHTTPRequestHandler):
     def log_message(self, *args: object) -> None:
@@ -162,8 +168,56 @@ def test_ledger_page_shows_what_the_chapters_recorded(visit) -> None:
 
     page = visit("book/back/ledger.html")
     rows = json.loads((HTML / "ledger.json").read_text(encoding="utf-8"))
-    shown = page.locator(".claim .verdict").all_inner_texts()
-    assert shown == [row["verdict"] for row in rows]
+    shown = {c.get_attribute("id"): c.locator(".verdict").inner_text() for c in page.locator(".claim").all()}
+    assert shown == {row["id"]: row["verdict"] for row in rows}
     examined = {row["id"] for row in rows if row["checks"]}
     assert {"O1", "O2", "O3", "O4"} <= examined
     assert page.locator("a[href$='ledger.json']").count() == 1
+    edges = {
+        kind: page.locator(f".claim-{kind}").first.evaluate("e => getComputedStyle(e).borderLeftColor")
+        for kind in ("holds", "fails-as-stated", "not-yet-examined")
+    }
+    assert len(set(edges.values())) == 3, edges
+
+
+def test_checks_and_claims_lead_to_each_other(visit) -> None:
+    page = visit("book/back/ledger.html")
+    targets = [a.get_attribute("href") for a in page.locator(".claim-checks a").all()]
+    assert len(targets) > 80
+    for chapter in {target.partition("#")[0] for target in targets}:
+        shown = visit((Path("book/back") / chapter).as_posix().replace("back/../", ""))
+        ids = {e.get_attribute("id") for e in shown.locator(".check").all()}
+        wanted = {anchor for name, _, anchor in (t.partition("#") for t in targets) if name == chapter}
+        assert ids == wanted
+        back = {a.get_attribute("href") for a in shown.locator(".check a").all()}
+        assert back
+        for href in back:
+            assert page.locator(href[href.index("#") :]).count() == 1, href
+
+
+def test_the_claims_can_be_filtered(visit) -> None:
+    page = visit("book/back/ledger.html")
+    page.get_by_label("fails as stated", exact=True).check()
+    assert set(page.locator(".claim:visible .verdict").all_inner_texts()) == {"fails as stated"}
+    page.get_by_label("all", exact=True).check()
+    assert page.locator(".claim:visible").count() == page.locator(".claim").count()
+
+
+def test_checks_of_a_section_are_in_one_closed_block(visit) -> None:
+    page = visit("book/part3/rare-tails.html")
+    blocks = page.locator("details.checks")
+    assert 1 < blocks.count() <= page.locator("article section section").count()
+    check = blocks.first.locator(".check").first
+    assert not check.is_visible()
+    blocks.first.locator("summary").first.click()
+    assert check.is_visible()
+
+
+def test_dark_pages_have_no_pale_slabs(visit) -> None:
+    page = visit("book/part3/rare-tails.html", scheme="dark")
+    page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
+    pale = page.evaluate(PALE)
+    assert pale == [], "pale on a dark page"
+    figures = page.locator("figure img")
+    assert figures.count() >= 2
+    assert all("invert" in f.evaluate("e => getComputedStyle(e).filter") for f in figures.all())

@@ -109,6 +109,15 @@ def test_what_has_no_plain_form_is_an_error(translate: Translator, text: str) ->
         translate(text)
 
 
+def test_cards_become_a_list(translate: Translator) -> None:
+    card = ":::{{grid-item-card}} {0}\n:link: part1/{0}\n:link-type: doc\nAbout {0}.\n:::\n"
+    grid = "::::{grid} 1 1 2 2\n:gutter: 3\n\n" + card.format("one") + "\n" + card.format("two") + "::::"
+    assert (
+        translate(grid)
+        == "* **[one](part1/one.ipynb).** About one.\n* **[two](part1/two.ipynb).** About two."
+    )
+
+
 def test_a_label_is_defined_once(translate: Translator) -> None:
     with pytest.raises(NoPlainFormError, match="thm-one"):
         Counter(translate.labels, "book/other.md", 4).scan(":::{prf:theorem} T\n:label: thm-one\n\nx\n:::")

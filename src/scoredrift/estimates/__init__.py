@@ -6,5 +6,15 @@ mean ± s/√n        if the draws have a variance, which the shape k̂ < ½ of 
 from scoredrift.estimates.means import Estimate, as_estimate
 from scoredrift.estimates.runs import Means, over_runs
 from scoredrift.estimates.tails import FEWEST, FEWEST_IN_TAIL, tail_shape
+from scoredrift.estimates.typesetting import typeset
 
-__all__ = ["FEWEST", "FEWEST_IN_TAIL", "Estimate", "Means", "as_estimate", "over_runs", "tail_shape"]
+__all__ = [
+    "FEWEST",
+    "FEWEST_IN_TAIL",
+    "Estimate",
+    "Means",
+    "as_estimate",
+    "over_runs",
+    "tail_shape",
+    "typeset",
+]
