@@ -1,18 +1,24 @@
 """Downloads, launch buttons and scripts of the chapters.
 
-The download button gives the reader's notebook, the one committed beside the source; the theme
-would offer the notebook that Sphinx executed, with raw directives in its text. Launch buttons need
-the public address of the repository (_config.yml) and are left out while there is none.
+The download button gives a reader's notebook with the outputs of the run that made the page, so that
+both show the same numbers; the theme would offer the notebook that Sphinx executed, with raw directives
+in its text. Launch buttons need the public address of the repository (_config.yml) and are left out
+while there is none.
 """
 
 from __future__ import annotations
 
-import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
 from sphinx.application import Sphinx
 from sphinx.config import Config
+
+sys.path.append(str(Path(__file__).resolve().parents[2] / "tools"))
+
+import chapters
+import execution
 
 
 def without_address(app: Sphinx, config: Config) -> None:
@@ -21,14 +27,14 @@ def without_address(app: Sphinx, config: Config) -> None:
         config.html_theme_options["launch_buttons"] = {}
 
 
-def reader_notebook(app: Sphinx, page: str) -> Path:
-    """The committed notebook of a page."""
-    return Path(app.srcdir, f"{page}.ipynb")
+def has_notebook(app: Sphinx, page: str) -> bool:
+    """Whether a page has code, and so a notebook."""
+    return Path(app.srcdir, f"{page}.ipynb").exists()
 
 
 def offer(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: object) -> None:
     """Tell the download button of a page about its notebook."""
-    if reader_notebook(app, page).exists():
+    if has_notebook(app, page):
         context["ipynb_source"] = f"{page}.ipynb"
 
 
@@ -37,12 +43,16 @@ def without_thebe(app: Sphinx, page: str, template: str, context: dict[str, Any]
     context["script_files"] = [s for s in context["script_files"] if "thebe" not in str(s).lower()]
 
 
-def copy(app: Sphinx, exception: Exception | None) -> None:
+def write(app: Sphinx, exception: Exception | None) -> None:
     """Put the notebooks where the download buttons point."""
     if exception is None and app.builder.format == "html":
-        for page in app.env.found_docs:
-            if reader_notebook(app, page).exists():
-                shutil.copyfile(reader_notebook(app, page), Path(app.outdir, "_sources", f"{page}.ipynb"))
+        book = chapters.Book(Path(app.srcdir))
+        for page in (Path(f"{name}.md") for name in app.env.found_docs if has_notebook(app, name)):
+            executed = execution.kept(book, page)
+            if executed is None:
+                raise ValueError(f"{page}: no outputs of this build; build with tools/book.py")
+            target = Path(app.outdir, "_sources", page.with_suffix(".ipynb"))
+            target.write_text(chapters.as_text(book.plain(page, executed)), encoding="utf-8")
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
@@ -50,5 +60,5 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("config-inited", without_address)
     app.connect("html-page-context", offer, priority=400)
     app.connect("html-page-context", without_thebe)
-    app.connect("build-finished", copy)
+    app.connect("build-finished", write)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import nbformat
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -138,10 +139,22 @@ def test_chapter_has_theorems_folded_solutions_and_downloads(visit) -> None:
     assert not solution.locator("mjx-container").first.is_visible()
     solution.locator("button, .toggle-button, summary").first.click()
     assert solution.locator("mjx-container").first.is_visible()
+
+
+@pytest.mark.parametrize("name", [p for p in PAGES if (ROOT / p).with_suffix(".ipynb").exists()])
+def test_a_page_and_its_download_come_from_one_run(visit, name: str) -> None:
+    page = visit(name)
     link = page.locator("a[href$='.ipynb']").first.get_attribute("href")
-    assert (HTML / "book/part1" / link).resolve().read_text(encoding="utf-8") == (
-        ROOT / "book/part1/ou-bridge.ipynb"
-    ).read_text(encoding="utf-8")
+    notebook = nbformat.read((HTML / name).parent / link, as_version=4)
+    source = nbformat.read((ROOT / name).with_suffix(".ipynb"), as_version=4)
+    assert [cell.source for cell in notebook.cells if cell.cell_type == "code"] == [
+        cell.source for cell in source.cells if cell.cell_type == "code"
+    ]
+    printed = [
+        o.text.strip() for c in notebook.cells for o in c.get("outputs", []) if o.output_type == "stream"
+    ]
+    shown = [text.strip() for text in page.locator(".cell_output pre").all_text_contents()]
+    assert [text for text in printed if text not in shown] == []
 
 
 def test_numbers_of_theorems_and_equations_are_those_of_the_notebook(visit) -> None:
