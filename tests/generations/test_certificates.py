@@ -204,14 +204,14 @@ def test_a_wrong_slope_curvature_or_node_is_refused(half):
         values[half.inside] = values[half.inside + 1] = curvature * d * d
         with pytest.raises(ValueError, match=r"curvature = .*near 0"):
             certify_floor("0.5", 0, replace(half, curvature=curvature, values=tuple(values)))
-        with pytest.raises(ValueError, match=r"values\[23\].*cx² at ±d"):
+        with pytest.raises(ValueError, match=r"values\[23\].*γx² at ±x_0"):
             certify_floor("0.5", 0, replace(half, curvature=curvature))
     with pytest.raises(ValueError, match="too low"):
         certify_floor("0.5", 0, changed(half, 5, node="-1/50"))
 
 
 def test_a_potential_that_is_too_high_for_the_piece_around_zero_is_refused(half):
-    """Lifted outside [−d, d] alone it passes at all nodes, and fails between ±d."""
+    """Lifted outside [−x_0, x_0] alone it passes at all nodes, and fails between ±x_0."""
     inside = (half.inside, half.inside + 1)
     lifted = [v if i in inside else v + Fraction("0.2") for i, v in enumerate(half.values)]
     wrong = replace(half, values=tuple(lifted))
@@ -226,7 +226,7 @@ def test_what_has_not_the_form_of_the_theorem_is_refused(half):
     for wrong, told in (
         (changed(half, 0, node="1/100"), "begin at −1"),
         (changed(half, 3, node="1/2"), "increase"),
-        (changed(half, d, node="1/100"), "let it be −d"),
+        (changed(half, d, node="1/100"), "let it be −x_0"),
         (replace(half, values=half.values[1:]), "one value for each node"),
         (replace(half, inside=0), "both sides"),
         (replace(half, values=(1.5, *half.values[1:])), "exact numbers"),

@@ -53,13 +53,13 @@ class Finiteness(NamedTuple):
 def chi2_finite(p: GaussianMixture, q: GaussianMixture) -> Finiteness:
     """Whether χ²(P‖Q) is finite, for mixtures of isotropic Gaussians: the widest components decide.
 
-    ∫ p²/q is a sum over pairs of components of P, and a pair of variances v_j, v_k meets in every direction
-    a tail of Q of variance s, its largest: it is finite if 1/v_j + 1/v_k > 1/s. The widest component with
+    ∫ p²/q is a sum over pairs of components of P, and a pair of variances σ̂_j², σ̂_k² meets in every
+    direction a tail of Q of variance σ², its largest: it is finite if 1/σ̂_j² + 1/σ̂_k² > 1/σ². The widest component with
     itself is the first to fail, so that
 
-        χ²(P‖Q) < ∞  if v < 2s,      = ∞  if v > 2s,      v, s the largest variances of P and Q,
+        χ²(P‖Q) < ∞  if σ̂² < 2σ²,      = ∞  if σ̂² > 2σ²,      σ̂², σ² the largest variances of P and Q,
 
-    whatever the weights. At v = 2s the exponentials that are left decide: it is finite exactly if the mean of
+    whatever the weights. At σ̂² = 2σ² the exponentials that are left decide: it is finite exactly if the mean of
     every widest component of P is inside the convex hull of the means of the widest components of Q.
 
     Args:
@@ -85,11 +85,13 @@ def chi2_finite(p: GaussianMixture, q: GaussianMixture) -> Finiteness:
             _checks.refuse(name, type(law).__name__, "pass a GaussianMixture, of isotropic components")
     _checks.points("q.means", q.means, p.dim, like=p.means)
     p, q = p.without_empty(), q.without_empty()
-    v, s = float(p.variances.max()), float(q.variances.max())
-    gap = v - 2 * s
-    if abs(gap) > 16 * torch.finfo(p.dtype).eps * v:
+    of_p, of_q = float(p.variances.max()), float(q.variances.max())
+    gap = of_p - 2 * of_q
+    if abs(gap) > 16 * torch.finfo(p.dtype).eps * of_p:
         relation = "more" if gap > 0 else "less"
-        reason = f"the widest component of P has variance {v:.4g}, {relation} than twice that of Q, {s:.4g}"
+        reason = (
+            f"the widest component of P has variance {of_p:.4g}, {relation} than twice that of Q, {of_q:.4g}"
+        )
         return Finiteness(gap < 0, reason)
     corners = q.means[q.variances == q.variances.max()].double().cpu()
     for mean in p.means[p.variances == p.variances.max()].double().cpu():
@@ -102,10 +104,10 @@ def chi2_finite(p: GaussianMixture, q: GaussianMixture) -> Finiteness:
                 if -linprog(-target, sides, np.zeros(len(sides)), bounds=(-1, 1)).fun > 1e-9:
                     reason = "its mean is not inside the hull of the means of the widest components of Q"
                     return Finiteness(
-                        False, f"a component of P has twice the variance of Q, {s:.4g}, and {reason}"
+                        False, f"a component of P has twice the variance of Q, {of_q:.4g}, and {reason}"
                     )
     reason = "their means are inside the hull of the means of the widest components of Q"
-    return Finiteness(True, f"components of P have twice the variance of Q, {s:.4g}, but {reason}")
+    return Finiteness(True, f"components of P have twice the variance of Q, {of_q:.4g}, but {reason}")
 
 
 def midpoint_chi2(p: Density, q: Density, n: int, *, generator: torch.Generator) -> Estimate:

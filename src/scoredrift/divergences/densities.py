@@ -3,9 +3,9 @@
     KL(P‖Q) = ∫ log(dP/dQ) dP,        χ²(P‖Q) = ∫ (dP/dQ − 1)² dQ.
 
 KL is in nats; χ² has no unit. χ² is infinite as soon as P has much heavier tails than Q: between
-Gaussians N(m, v I) and N(m', s I) it is finite exactly for v < 2s, and then
+Gaussians N(m, σ̂² I) and N(m', σ² I) it is finite exactly for σ̂² < 2σ², and then
 
-    1 + χ² = (s / √(v (2s − v)))^d exp(‖m − m'‖² / (2s − v)).
+    1 + χ² = (σ² / √(σ̂² (2σ² − σ̂²)))^d exp(‖m − m'‖² / (2σ² − σ̂²)).
 
 An infinite divergence comes back as infinity or as an error with the reason, never as a large number
 that looks like a result: Monte Carlo through the tail of its draws, sums on nodes through their border.
@@ -141,9 +141,9 @@ def chi2(
     """Divergence χ²(P‖Q) = E_R[(p − q)² / (q r)] by Monte Carlo with draws from a proposal R.
 
     The variance is finite where ∫ (p²/q)²/r and ∫ q²/r are, and smallest for r ∝ (p − q)²/q. Between
-    Gaussians of variance v and s, the default R = ½ P + ½ Q needs v < 3s/2 while χ² itself is finite up
-    to v < 2s: in between, p²/q is wider than both laws, and a wider proposal is what helps. For Gaussian
-    mixtures take the means of P with the variance 1/(2/v − 1/s) of p²/q. No rule serves every pair of
+    Gaussians of variance σ̂² and σ², the default R = ½ P + ½ Q needs σ̂² < 3σ²/2 while χ² itself is finite
+    up to σ̂² < 2σ²: in between, p²/q is wider than both laws, and a wider proposal is what helps. For Gaussian
+    mixtures take the means of P with the variance 1/(2/σ̂² − 1/σ²) of p²/q. No rule serves every pair of
     densities, so the choice is the caller's. The tail of the draws says where it failed, but a region
     that no draw visits cannot be seen.
 

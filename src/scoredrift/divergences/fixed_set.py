@@ -1,6 +1,6 @@
-"""Scalar products of deviations on one fixed good set G, from points of the data.
+"""Scalar products of deviations on one fixed good set 𝒢, from points of the data.
 
-    ⟨δ_i, δ_j⟩_G = E_p[(p̂^i/p − 1)(p̂^j/p − 1) 1_G],        G = {x: log p(x) ≥ edge}.
+    ⟨δ_i, δ_j⟩_𝒢 = E_p[(p̂^i/p − 1)(p̂^j/p − 1) 1_𝒢],        𝒢 = {x: log p(x) ≥ edge}.
 
 The set is the same for all generations, so that the recursion of deviations, its coherence and the
 amplitude theorem hold in this scalar product as in any other, also where χ²(p̂^i‖p) is infinite.
@@ -22,7 +22,7 @@ from scoredrift.estimates import Estimate
 
 @_numerics.estimator
 def fixed_set_gram(data: Density, models: Sequence[Density], points: Tensor, *, edge: float) -> Tensor:
-    """Scalar products ⟨δ_i, δ_j⟩_G of the deviations on the set {log p ≥ edge}.
+    """Scalar products ⟨δ_i, δ_j⟩_𝒢 of the deviations on the set {log p ≥ edge}.
 
     All are means over the same points, so that they are the scalar products of a (semi-definite) form
     exactly, whatever the number of points: ``steps`` and ``contributions`` take them.
@@ -54,7 +54,7 @@ def fixed_set_gram(data: Density, models: Sequence[Density], points: Tensor, *, 
 
 @_numerics.estimator
 def fixed_set_chi2(data: Density, model: Density, points: Tensor, *, edge: float) -> Estimate:
-    """Drift ‖δ‖²_G = E_p[(p̂/p − 1)² 1_G] on the set {log p ≥ edge}, with its standard error.
+    """Drift ‖δ‖²_𝒢 = E_p[(p̂/p − 1)² 1_𝒢] on the set {log p ≥ edge}, with its standard error.
 
     Args:
         data: p.
@@ -78,7 +78,7 @@ def fixed_set_chi2(data: Density, model: Density, points: Tensor, *, edge: float
 
 
 def _deviation(data: Density, model: Density, points: Tensor, edge: float) -> Tensor:
-    """δ 1_G at the points, ``[n]``, float64."""
+    """δ 1_𝒢 at the points, ``[n]``, float64."""
     _checks.points("points", points)
     if len(points) == 0:
         _checks.refuse("points.shape", list(points.shape), "pass one or more points")

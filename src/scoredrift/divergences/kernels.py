@@ -1,10 +1,10 @@
 """χ² of a kernel density against the law of its points, in closed form.
 
-A kernel density of bandwidth h generates at t0 the law p̂ = (1/N) Σ_j N(a c_j, b I) with
-b = a² h² + v, and the data law N(m, σ² I) has become N(a m, s I) with s = a² σ² + v. A product of two
-kernels over it is a Gaussian again, with the precision r = 2/b − 1/s, so that in each dimension
+A kernel density of bandwidth h generates at t0 the law p̂ = (1/N) Σ_j N(a c_j, v_h I) with
+v_h = a² h² + v, and the data law N(m, σ² I) has become N(a m, σ_t² I) with σ_t² = a² σ² + v. A product of
+two kernels φ over it is a Gaussian again, with the precision r = 2/v_h − 1/σ_t², so that in each dimension
 
-    ∫ φ_b(x − c) φ_b(x − c')/φ_s(x) dx = √(s/r)/b · exp(½ [((c + c')/b)²/r − (c² + c'²)/b])
+    ∫ φ(x − c) φ(x − c')/N(x; 0, σ_t²) dx = σ_t/(√r v_h) · exp(½ [((c + c')/v_h)²/r − (c² + c'²)/v_h])
 
 for r > 0, and ∞ for r ≤ 0. The mean over training sets is infinite as soon as h² ≥ e^{t0} − 1.
 """
@@ -34,7 +34,7 @@ def kernel_chi2(centres: Tensor, bandwidth: float, sigma: float, process: Ornste
         process: gives t0.
 
     Returns:
-        One χ² for each training set, shape ``[sets]``, without unit; ∞ where b ≥ 2s.
+        One χ² for each training set, shape ``[sets]``, without unit; ∞ where v_h ≥ 2σ_t².
 
     Raises:
         ValueError: centres of another shape or not finite, numbers that are not positive.
@@ -51,16 +51,16 @@ def kernel_chi2(centres: Tensor, bandwidth: float, sigma: float, process: Ornste
     bandwidth, sigma = _checks.width("bandwidth", bandwidth), _checks.width("sigma", sigma)
     _checks.process(process)
     a2, v = float(scale(process.t_min)) ** 2, float(variance(process.t_min))
-    s, b = a2 * sigma**2 + v, a2 * bandwidth**2 + v
-    r = 2 / b - 1 / s
+    sigma2_t, v_h = a2 * sigma**2 + v, a2 * bandwidth**2 + v
+    r = 2 / v_h - 1 / sigma2_t
     if r <= 0:
         return torch.full_like(centres[:, 0], math.inf)
     found = []
     for some in centres.split(max(1, _PARTS // centres.shape[1] ** 2)):
         c = some * math.sqrt(a2)
         one, other = c[:, :, None], c[:, None, :]
-        power = ((one + other) / b) ** 2 / r - (one**2 + other**2) / b
-        found.append(math.sqrt(s / r) / b * torch.exp(0.5 * power).mean((1, 2)) - 1)
+        power = ((one + other) / v_h) ** 2 / r - (one**2 + other**2) / v_h
+        found.append(math.sqrt(sigma2_t / r) / v_h * torch.exp(0.5 * power).mean((1, 2)) - 1)
     return torch.cat(found)
 
 
@@ -77,10 +77,11 @@ def outer_chi2(
 ) -> float:
     """Part of ∫ p̂²/q_{t0} that the squares of the outermost kernels have: a lower bound on 1 + χ².
 
-        (1/N²) Σ_far ∫ φ_b(x − a c)²/q_{t0}(x) dx
+        (1/N²) Σ_far ∫ φ(x − a c)²/q_{t0}(x) dx
 
-    By importance sampling: against the component (m, s) that a point belongs to, φ_b²/φ_s is a Gaussian
-    of precision 2/b − 1/s about (2c/b − m/s)/(2/b − 1/s), far outside, where no draw of p̂ or q comes.
+    By importance sampling: against the component N(a m, σ_t² I) of q_{t0} that a point belongs to, the
+    quotient is a Gaussian of precision r = 2/v_h − 1/σ_t² about (2a c/v_h − a m/σ_t²)/r, far outside, where
+    no draw of p̂ or q comes.
 
     Args:
         centres: training set, shape ``[N, d]``.
@@ -95,7 +96,7 @@ def outer_chi2(
         The sum over the outermost points, without unit.
 
     Raises:
-        ValueError: centres that do not fit the law, a bandwidth with b ≥ 2s (then χ² is infinite).
+        ValueError: centres that do not fit the law, a bandwidth with v_h ≥ 2σ_t² (then χ² is infinite).
 
     Source: ours.
 
@@ -117,15 +118,16 @@ def outer_chi2(
     centres = centres.detach()
     apart, nearest = torch.cdist(centres, data.means).min(1)
     far = apart.topk(min(outermost, len(centres))).indices
-    wanted, b = data.diffuse(process.t_min), a**2 * h**2 + v
-    c, m, s = a * centres[far], wanted.means[nearest[far]], wanted.variances[nearest[far], None]
-    precision = 2 / b - 1 / s
+    wanted, v_h = data.diffuse(process.t_min), a**2 * h**2 + v
+    c, m = a * centres[far], wanted.means[nearest[far]]
+    sigma2_t = wanted.variances[nearest[far], None]
+    precision = 2 / v_h - 1 / sigma2_t
     if not bool((precision > 0).all()):
         _checks.refuse("bandwidth", h, "a kernel is wider than twice a component: χ² is infinite")
-    middle = (2 * c / b - m / s) / precision
+    middle = (2 * c / v_h - m / sigma2_t) / precision
     noise = torch.randn((draws, *c.shape), generator=generator, dtype=c.dtype, device=c.device)
     x = middle + noise / precision.sqrt()
     proposal = 0.5 * (precision / (2 * math.pi)).log().sum(1) * c.shape[1] - 0.5 * noise.square().sum(2)
-    kernel = -0.5 * c.shape[1] * math.log(2 * math.pi * b) - (x - c).square().sum(2) / (2 * b)
+    kernel = -0.5 * c.shape[1] * math.log(2 * math.pi * v_h) - (x - c).square().sum(2) / (2 * v_h)
     target = wanted.log_density(x.reshape(-1, data.dim)).reshape(draws, -1)
     return float((2 * kernel - target - proposal).exp().mean(0).sum()) / len(centres) ** 2

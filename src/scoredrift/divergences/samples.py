@@ -7,12 +7,12 @@ densities up to a common factor, and
     KL(P‖Q) ≈ (1/n) Σ_i d log(ν_i/ρ_i) + log(m/(n − 1)).
 
 **A classifier.** One that tells P from Q knows their ratio: f = logit c(x) + log(m/n) estimates log dP/dQ.
-Whatever f is, r = e^f > 0 gives lower bounds, with equality at the true ratio w = dP/dQ:
+Whatever f is, R̂ = e^f > 0 gives lower bounds, with equality at the true ratio R = dP/dQ:
 
-    KL(P‖Q) ≥ E_P[f] − E_Q[e^f] + 1,        χ²(P‖Q) ≥ 2 E_P[r] − E_Q[r²] − 1.
+    KL(P‖Q) ≥ E_P[f] − E_Q[e^f] + 1,        χ²(P‖Q) ≥ 2 E_P[R̂] − E_Q[R̂²] − 1.
 
-Proof. E_P[f] = E_Q[w f], and E_Q[w log w] minus the first right-hand side is E_Q[w φ(r/w)] with
-φ(a) = a − 1 − log a ≥ 0. In the same way E_Q[w² − 1] minus the second is E_Q[(w − r)²] ≥ 0.
+Proof. E_P[f] = E_Q[R f], and E_Q[R log R] minus the first right-hand side is E_Q[R φ(R̂/R)] with
+φ(y) = y − 1 − log y ≥ 0. In the same way E_Q[R² − 1] minus the second is E_Q[(R − R̂)²] ≥ 0.
 
 With f fitted on other draws than those that are averaged, the averages are bounds in expectation.
 
@@ -143,11 +143,11 @@ def knn_kl(x: Tensor, y: Tensor, *, neighbours: int = 5) -> Estimate:
 def classifier_bounds(
     x: Tensor, y: Tensor, *, classifier: Classifier | None = None, folds: int = 2, seed: int = 0
 ) -> ClassifierBounds:
-    """Bounds KL ≥ E_P[f] − E_Q[e^f] + 1 and χ² ≥ 2 E_P[r] − E_Q[r²] − 1 from a classifier of x and y.
+    """Bounds KL ≥ E_P[f] − E_Q[e^f] + 1 and χ² ≥ 2 E_P[R̂] − E_Q[R̂²] − 1 from a classifier of x and y.
 
     Each fold gets the log-ratio f that was learned on the others, clipped to |f| ≤ ½ log N with N the
     smaller number of training points of a kind: then no single draw adds more than one to the mean
-    of r². So neither bound can exceed ½ log N + 1 and 2√N − 1. The bounds hold in expectation for every
+    of R̂². So neither bound can exceed ½ log N + 1 and 2√N − 1. The bounds hold in expectation for every
     classifier, and are tight where it is good and calibrated; a negative value says only that it is not.
     The standard errors take the held-out draws as independent, which they are once the classifiers
     are fixed; that the folds trade places as training data is neglected.

@@ -2,25 +2,25 @@
 
 With β = 1 − α and deviations x, y ≥ −1 of two generations in a row, in one point, the innovation is
 
-    f(x, y) = (y − βx)²/(1 + βx) = z²/q − 2z + q,        z = 1 + y,  q = 1 + βx ≥ α.
+    f(x, y) = (y − βx)²/(1 + βx) = y'²/x' − 2y' + x',        y' = 1 + y,  x' = 1 + βx ≥ α.
 
 The floor I/λ follows from a ψ with |ψ| ≤ C (1 + x²) and f(x, y) ≤ λx² + ψ(x) − ψ(y) (chapter “Errors
 that persist”). Put ψ = G − λx². Then the inequality says that for all x ≥ −1
 
-    TG(x) = sup_{y ≥ −1} [f(x, y) + G(y) − λy²] ≤ G(x).                                             (∗)
+    𝒯G(x) = sup_{y ≥ −1} [f(x, y) + G(y) − λy²] ≤ G(x).                                             (∗)
 
-Take G(x) = c x² on [−d, d], affine between the nodes −1 = x_0 < … < −d < d < … < x_n = X, of slope ≥ β
-beyond X. **Theorem.** (∗) holds for all x if it holds at the nodes and if, with 1/K = 1 − βd − β²/c,
+Take G(x) = γx² on [−x_0, x_0], affine between the nodes −1 < … < −x_0 < x_0 < … < x_1, of slope ≥ β
+beyond x_1. **Theorem.** (∗) holds for all x if it holds at the nodes and if, with 1/C = 1 − βx_0 − β²/γ,
 
-    c ≤ λ − K, and on each piece outside [−d, d]   G(y) ≤ (λ − K) y²   or   f(±d, y) + G(y) ≤ λy².  (∗∗)
+    γ ≤ λ − C, and on each piece outside [−x_0, x_0]  G(y) ≤ (λ − C) y²  or  f(±x_0, y) + G(y) ≤ λy².  (∗∗)
 
-*Proof.* z²/q is convex in q, so f(·, y) is convex, and so is TG, a supremum of such functions. Where G is
-affine, TG ≤ G at both ends of a piece suffices. Beyond X, ∂f/∂x = β (1 − z²/q²) ≤ β, so that TG grows by
-no more than G. Let |x| ≤ d and m = 1/q ≤ 1/(1 − βd). For the first kind of y, and those in [−d, d],
+*Proof.* y'²/x' is convex in x', so f(·, y) is convex, and so is 𝒯G, a supremum of such functions. Where G
+is affine, 𝒯G ≤ G at both ends of a piece suffices. Beyond x_1, ∂f/∂x = β (1 − y'²/x'²) ≤ β, so that 𝒯G
+grows by no more than G. Let |x| ≤ x_0, so x' ≥ 1 − βx_0. For the first kind of y, and those in [−x_0, x_0],
 
-    f(x, y) + G(y) − λy² ≤ m (y − βx)² − Ky² ≤ β²x²/(1/m − 1/K) ≤ cx² = G(x).
+    f(x, y) + G(y) − λy² ≤ (y − βx)²/x' − Cy² ≤ β²x²/(x' − 1/C) ≤ γx² = G(x).
 
-For the second kind f(·, y) + G(y) − λy² is ≤ 0 at ±d, hence between them, where G ≥ 0.  ∎
+For the second kind f(·, y) + G(y) − λy² is ≤ 0 at ±x_0, hence between them, where G ≥ 0.  ∎
 
 On each piece (∗) and (∗∗) say that a quadratic in y is ≤ 0: its values at the ends are, and its maximum,
 if it lies between. With rational α, nodes and values all this happens in the field of √(1 + (1 + 2/α)²),
@@ -57,11 +57,11 @@ class FloorCertificate:
         constant: λ, exact.
         potential: the G of the proof.
         checks: how many quadratics on a piece were examined.
-        margin: least G(x) − TG(x) over nodes but ±d, rounded. It is 0 if λ = λ(α), and cannot be more.
+        margin: least G(x) − 𝒯G(x) over nodes but ±x_0, rounded. It is 0 if λ = λ(α), and cannot be more.
         inner_margin: the same without the nodes −1 and X, near which the two cells move.
 
     >>> certify_floor("0.1").potential
-    FloorPotential(80 nodes, d=0.1, X=0.9)
+    FloorPotential(80 nodes, x_0=0.1, x_1=0.9)
     """
 
     alpha: Fraction
@@ -189,20 +189,22 @@ class _Proof:
         if not all(isinstance(v, int | Fraction | Surd) for v in exact):
             _checks.refuse("potential", g, "give curvature, slope, nodes and values as exact numbers")
         if len(g.nodes) != len(g.values) or not 1 <= g.inside < len(g.nodes) - 2:
-            _checks.refuse("potential", g, "give one value for each node, and nodes on both sides of [−d, d]")
+            _checks.refuse(
+                "potential", g, "give one value for each node, and nodes on both sides of [−x_0, x_0]"
+            )
         for i, (low, high) in enumerate(pairwise(g.nodes)):
             if low >= high:
                 _checks.refuse(f"nodes[{i + 1}]", high, "let the nodes increase")
         if g.nodes[0] != -1:
             _checks.refuse("nodes[0]", g.nodes[0], "let the nodes begin at −1")
-        d = g.nodes[g.inside + 1]
-        if g.nodes[g.inside] != -d:
-            _checks.refuse(f"nodes[{g.inside}]", g.nodes[g.inside], f"let it be −d = {-d}")
+        x0 = g.nodes[g.inside + 1]
+        if g.nodes[g.inside] != -x0:
+            _checks.refuse(f"nodes[{g.inside}]", g.nodes[g.inside], f"let it be −x_0 = {-x0}")
         for i in (g.inside, g.inside + 1):
-            if g.values[i] != g.curvature * d * d:
-                _checks.refuse(f"values[{i}]", float(g.values[i]), "let G be cx² at ±d")
+            if g.values[i] != g.curvature * x0 * x0:
+                _checks.refuse(f"values[{i}]", float(g.values[i]), "let G be γx² at ±x_0")
         if g.slope < self.beta:
-            _checks.refuse("slope", g.slope, f"let it be at least β = {self.beta}, or TG outgrows G")
+            _checks.refuse("slope", g.slope, f"let it be at least β = {self.beta}, or 𝒯G outgrows G")
 
     def cut(self) -> Iterator[_Piece]:
         """The pieces of G."""
@@ -216,7 +218,7 @@ class _Proof:
         yield _Piece(g.nodes[-1], None, 0, g.slope, g.values[-1] - g.slope * g.nodes[-1])
 
     def at_node(self, i: int) -> float:
-        """Show TG ≤ G at node i; return G − TG, rounded."""
+        """Show 𝒯G ≤ G at node i; return G − 𝒯G, rounded."""
         x, value = self.potential.nodes[i], self.potential.values[i]
         gaps = [self.below(x, value, piece) for piece in self.pieces]
         for gap, piece in zip(gaps, self.pieces, strict=True):
@@ -226,18 +228,18 @@ class _Proof:
         return min(gap for gap in gaps if gap is not None)
 
     def between(self) -> None:
-        """Show TG ≤ G on [−d, d], by (∗∗)."""
-        g, d = self.potential, self.potential.nodes[self.potential.inside + 1]
-        rest = 1 - self.beta * d - self.beta**2 / g.curvature  # 1/K
+        """Show 𝒯G ≤ G on [−x_0, x_0], by (∗∗)."""
+        g, x0 = self.potential, self.potential.nodes[self.potential.inside + 1]
+        rest = 1 - self.beta * x0 - self.beta**2 / g.curvature  # 1/C
         if rest <= 0 or g.curvature > self.lam - 1 / rest:
-            told = "TG exceeds cx² near 0: let c ≤ λ − K with 1/K = 1 − βd − β²/c > 0"
+            told = "𝒯G exceeds γx² near 0: let γ ≤ λ − C with 1/C = 1 − βx_0 − β²/γ > 0"
             _checks.refuse("curvature", f"{float(g.curvature):.9g} (nodes {g.inside}, {g.inside + 1})", told)
         ceiling = self.lam - 1 / rest
         for i, piece in enumerate(self.pieces):
             if i == g.inside or self.room(-ceiling, piece.s, piece.u, piece) is not None:
                 continue
-            if self.below(-d, 0, piece) is None or self.below(d, 0, piece) is None:
-                told = f"too high for G near 0, both (λ − K) y² and λy² − f(±d, y) are below it for y {piece}"
+            if self.below(-x0, 0, piece) is None or self.below(x0, 0, piece) is None:
+                told = f"too high for G near 0: (λ − C) y² and λy² − f(±x_0, y) are below it for y {piece}"
                 _checks.refuse(f"G({float(piece.low):.6g})", f"{float(g.values[i]):.9g} (node {i})", told)
 
     def below(self, x: Fraction, value: Exact | Surd, piece: _Piece) -> float | None:

@@ -174,9 +174,9 @@ class NormalStartFit:
     generate. Given Y_T = y, the reverse process leads back to centre j with probability r_j(y), the
     responsibility at time T, and along the Ornstein–Uhlenbeck bridge to
 
-        N(a0 c_j + k (y − a_T c_j), (b0 − k a' b0) I),     k = a' b0/b_T,  a' = a(T − t0),
+        N(a c_j + k (y − a_T c_j), (v_h − k a' v_h) I),     k = a' v_h/v_{h,T},  a' = a(T − t0),
 
-    where a0, b0 and a_T, b_T are scale and variance of the kernel density at t0 and T.
+    where a, v_h and a_T, v_{h,T} are scale and variance of the kernel density at t0 and T.
 
     Args:
         bandwidth: h > 0, in the units of the data.
@@ -239,9 +239,9 @@ class NormalStartModel:
         n = _checks.count("n", n)
         _checks.generator_on(generator, self.density.device)
         early, late = self.density.diffuse(self.process.t_min), self.density.diffuse(self.process.t_max)
-        b_early, b_late = early.bandwidth**2, late.bandwidth**2
+        v_early, v_late = early.bandwidth**2, late.bandwidth**2
         kept = float(ou.scale(self.process.duration))  # a'
-        gain = kept * b_early / b_late
+        gain = kept * v_early / v_late
         dtype, device = self.density.dtype, self.density.device
         points = []
         for rows in torch.arange(n).split(max(1, 2**24 // len(late.centres))):
@@ -249,11 +249,11 @@ class NormalStartModel:
                 2, len(rows), self.density.dim, generator=generator, dtype=dtype, device=device
             )
             u = torch.rand(len(rows), 1, generator=generator, dtype=dtype, device=device)
-            logits = torch.cdist(y, late.centres).square() / (-2 * b_late)
+            logits = torch.cdist(y, late.centres).square() / (-2 * v_late)
             steps = torch.softmax(logits, dim=1).cumsum(1)
             chosen = torch.searchsorted(steps, u * steps[:, -1:])[:, 0].clamp(max=steps.shape[1] - 1)
             centre = early.centres[chosen] + gain * (y - late.centres[chosen])
-            points.append(centre + math.sqrt(b_early - gain * kept * b_early) * noise)
+            points.append(centre + math.sqrt(v_early - gain * kept * v_early) * noise)
         return torch.cat(points)
 
 

@@ -53,14 +53,14 @@ def sharp_floor_constant(alpha: float | str | Fraction) -> float:
 
 @dataclass(frozen=True, eq=False)
 class FloorPotential:
-    """G = cx² between the two nodes ±d, affine between other nodes and beyond the last; ψ = G − λx².
+    """G = γx² between the two nodes ±x_0, affine between other nodes and beyond the last; ψ = G − λx².
 
     Args:
-        curvature: c > 0.
-        nodes: −1 = x_0 < … < −d < d < … < x_n, exact.
+        curvature: γ > 0.
+        nodes: −1 < … < −x_0 < x_0 < … < x_1, exact.
         values: G at the nodes, exact.
-        slope: of G beyond x_n.
-        inside: index of the node −d.
+        slope: of G beyond x_1.
+        inside: index of the node −x_0.
 
     >>> g = floor_potential(0.5)
     >>> [round(float(g(x)), 3) for x in (-1, 0, 1)]
@@ -74,8 +74,8 @@ class FloorPotential:
     inside: int
 
     def __repr__(self) -> str:
-        d, last = float(self.nodes[self.inside + 1]), float(self.nodes[-1])
-        return f"FloorPotential({len(self.nodes)} nodes, d={d:.4g}, X={last:.4g})"
+        x0, x1 = float(self.nodes[self.inside + 1]), float(self.nodes[-1])
+        return f"FloorPotential({len(self.nodes)} nodes, x_0={x0:.4g}, x_1={x1:.4g})"
 
     def __call__(self, x: ArrayLike) -> np.ndarray:
         """G(x), rounded."""
@@ -88,11 +88,11 @@ class FloorPotential:
 def floor_potential(
     alpha: float | str | Fraction, excess: float | str | Fraction = 0, *, nodes: int = 40
 ) -> FloorPotential:
-    """A candidate G by value iteration in floating point, G ← max(G, TG + margin), rounded to dyadic values.
+    """A candidate G by value iteration in floating point, G ← max(G, 𝒯G + margin), rounded to dyadic values.
 
     Without an excess the two cells leave no choice at their y > 1: G(y) − G(−1) = 1 + βy − λ. That line is
-    put in from X = 9/10 on, and also G(−1) = λ − 1 − 7β/20, about the middle of what is possible, and
-    c = λβ/(1 + β), which allows the widest [−d, d]. The rest is the least G. An excess is shared by the two
+    put in from x_1 = 9/10 on, and also G(−1) = λ − 1 − 7β/20, about the middle of what is possible, and
+    γ = λβ/(1 + β), which allows the widest [−x_0, x_0]. The rest is the least G. An excess is shared by the two
     steps from one cell to the other.
 
     Args:
@@ -107,7 +107,7 @@ def floor_potential(
         ValueError: α outside (0, 1), fewer nodes.
 
     >>> floor_potential(0.5)
-    FloorPotential(80 nodes, d=0.1, X=0.9)
+    FloorPotential(80 nodes, x_0=0.1, x_1=0.9)
     """
     share, over = _share_of(alpha), _rational("excess", excess)
     count, keep = _checks.count("nodes", nodes, least=8), 1 - share
@@ -115,15 +115,15 @@ def floor_potential(
     lam, beta, half = float(constant), float(keep), over * _dyadic(float(constant), 20) / 2
     curvature = _dyadic(lam * beta / (1 + beta), 30)
     widest = (1 - (1 + beta) ** 2 / lam) / beta
-    d = _dyadic(min(widest / 5, 0.1), 20)
-    left = [_dyadic(x, 20) for x in np.geomspace(1, float(d), count)]
-    right = [_dyadic(x, 20) for x in np.geomspace(float(d), float(_LAST), count)]
+    x0 = _dyadic(min(widest / 5, 0.1), 20)
+    left = [_dyadic(x, 20) for x in np.geomspace(1, float(x0), count)]
+    right = [_dyadic(x, 20) for x in np.geomspace(float(x0), float(_LAST), count)]
     xs = (*(-x for x in left), *right[:-1], _LAST)
     first, last = constant - 1 - keep * _OFFSET - half, keep * (_LAST - _OFFSET)
     x = np.array([float(node) for node in xs])
     value = beta**2 * x**2 / (1 + beta * x)
     fixed = [0, count - 1, count, -1]
-    value[fixed] = float(first), *2 * [float(curvature * d * d)], float(last)
+    value[fixed] = float(first), *2 * [float(curvature * x0 * x0)], float(last)
     push = _MARGIN * (lam - 1) * x**2
     for _ in range(_STEPS):
         better = np.maximum(value, _best(x, value, float(curvature), beta, lam, count) + push)
@@ -133,14 +133,14 @@ def floor_potential(
         value = better
     found: list[Exact | Surd] = [_dyadic(float(each), 48) for each in value]
     found[0], found[-1] = first, last
-    found[count - 1] = found[count] = curvature * d * d
+    found[count - 1] = found[count] = curvature * x0 * x0
     return FloorPotential(curvature, xs, tuple(found), keep, count - 1)
 
 
 def _best(
     x: np.ndarray, value: np.ndarray, curvature: float, beta: float, lam: float, count: int
 ) -> np.ndarray:
-    """TG at the nodes, in floating point."""
+    """𝒯G at the nodes, in floating point."""
     low, high = x[:-1], x[1:]
     s = np.diff(value) / np.diff(x)
     u, k = value[:-1] - s * low, np.zeros_like(s)

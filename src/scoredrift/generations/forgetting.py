@@ -172,11 +172,11 @@ def divergence_floor(innovation: float, *, alpha: float) -> float:
 
 
 def paper_floor(eta: float, energy: float, *, alpha: float) -> float:
-    """The paper's floor, limsup D ≥ α η f/(16 (1 + (1 − α)²)) for energies ε*² ≥ f from some i on.
+    """The paper's floor, limsup D ≥ α η ε_0²/(16 (1 + (1 − α)²)) for energies ε*² ≥ ε_0² from some i on.
 
     Args:
         eta: lower bound η on the observability, in [0, 1].
-        energy: f ≥ 0.
+        energy: ε_0² ≥ 0.
         alpha: fresh fraction α in (0, 1].
 
     Returns:
@@ -187,7 +187,7 @@ def paper_floor(eta: float, energy: float, *, alpha: float) -> float:
 
     Source: arXiv 2602.16601, Proposition 4.1 (ii), known to us second-hand.
 
-    >>> round(paper_floor(1.0, 8.0, alpha=0.5), 3)  # with I = η f/8 ours is 0.222
+    >>> round(paper_floor(1.0, 8.0, alpha=0.5), 3)  # with I = η ε_0²/8 ours is 0.222
     0.2
     """
     alpha = _fraction(alpha)

@@ -3,14 +3,14 @@
 The estimate from N points c_j with bandwidth h is the law Σ_j w_j N(c_j, h² I). Its
 Ornstein–Uhlenbeck flow is of the same kind, with centres a c_j and variance
 
-    b(t) = a(t)² h² + v(t),
+    v_h(t) = a(t)² h² + v(t),
 
-so its score is known at every time: with responsibilities r_j ∝ w_j e^{−‖x − a c_j‖²/2b},
+so its score is known at every time: with responsibilities r_j ∝ w_j e^{−‖x − a c_j‖²/2v_h},
 
-    ŝ(x, t) = (Σ_j r_j a c_j − x)/b,        ∇·ŝ = (a/b)² Σ_j r_j ‖c_j − Σ_k r_k c_k‖² − d/b.
+    ŝ(x, t) = (Σ_j r_j a c_j − x)/v_h,    ∇·ŝ = (a/v_h)² Σ_j r_j ‖c_j − Σ_k r_k c_k‖² − d/v_h.
 
 Both, and the density, come from one pass of attention (``scoredrift.attention``) with y = x/a and gain
-a²/b.
+a²/v_h.
 """
 
 from __future__ import annotations
@@ -165,16 +165,16 @@ class KernelDensity(Law):
         _checks.points("x", x, self.dim, like=self.centres)
         when = elapsed(t, x).expand(len(x), 1)
         a = ou.scale(when)
-        b = a**2 * self.bandwidth**2 + ou.variance(when)
+        v_h = a**2 * self.bandwidth**2 + ou.variance(when)
         log_weights = None if self.weights is None else self.weights.log()
-        gain = (a**2 / b)[:, 0]
+        gain = (a**2 / v_h)[:, 0]
         _checks.representable(gain.log(), gain)
         seen = attention.softmax_moments(x / a, gain, self.centres, log_weights)
         total = math.log(len(self.centres)) if self.weights is None else 0.0
-        log_density = seen.log_sum - total - 0.5 * self.dim * torch.log(2 * math.pi * b[:, 0])
-        divergence = ((a / b) ** 2)[:, 0] * seen.scatter - self.dim / b[:, 0]
+        log_density = seen.log_sum - total - 0.5 * self.dim * torch.log(2 * math.pi * v_h[:, 0])
+        divergence = ((a / v_h) ** 2)[:, 0] * seen.scatter - self.dim / v_h[:, 0]
         _checks.representable(log_density, divergence)
-        return Evaluation(log_density, a / b * seen.shift, divergence)
+        return Evaluation(log_density, a / v_h * seen.shift, divergence)
 
     def diffuse(self, t: float) -> KernelDensity:
         """Law of X_t when X_0 follows the estimate: c → a c, h² → a² h² + v.

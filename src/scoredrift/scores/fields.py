@@ -68,13 +68,13 @@ class ConstantField(Field):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class LinearField(Field):
-    """The field e(x, t) = W x, with divergence tr W.
+    """The field e(x, t) = A x, with divergence tr A.
 
     Args:
-        matrix: W, shape ``[d, d]``, in inverse squared units of the data if e is a score error.
+        matrix: A, shape ``[d, d]``, in inverse squared units of the data if e is a score error.
 
     Raises:
-        ValueError: W that is not one finite square matrix; on a call, points that do not fit it.
+        ValueError: A that is not one finite square matrix; on a call, points that do not fit it.
 
     >>> LinearField(torch.tensor([[0.0, 1.0], [0.0, 0.0]]))(torch.tensor([[2.0, 3.0]]), 1.0)
     tensor([[3., 0.]])
@@ -86,14 +86,14 @@ class LinearField(Field):
         _square("matrix", self.matrix)
 
     def __call__(self, x: Tensor, t: float | Tensor) -> Tensor:
-        """Value W x, shape ``[n, d]``."""
+        """Value A x, shape ``[n, d]``."""
         _checks.points("x", x, len(self.matrix), like=self.matrix)
         _checks.times("t", t, x, 0.0, math.inf)
         with _numerics.full_precision():
             return x @ self.matrix.T
 
     def divergence(self, x: Tensor, t: float | Tensor) -> Tensor:
-        """Trace of W, shape ``[n]``.
+        """Trace of A, shape ``[n]``.
 
         >>> LinearField(torch.eye(2)).divergence(torch.zeros(1, 2), 1.0)
         tensor([2.])
@@ -101,7 +101,7 @@ class LinearField(Field):
         return self.value_and_divergence(x, t)[1]
 
     def value_and_divergence(self, x: Tensor, t: float | Tensor) -> tuple[Tensor, Tensor]:
-        """Value W x and trace of W, ``[n, d]`` and ``[n]``.
+        """Value A x and trace of A, ``[n, d]`` and ``[n]``.
 
         >>> LinearField(torch.eye(2)).value_and_divergence(torch.ones(1, 2), 1.0)
         (tensor([[1., 1.]]), tensor([2.]))
@@ -170,11 +170,11 @@ class RotationalField(Field):
 
 
 class Split(NamedTuple):
-    """A linear field W x = S (x − μ) + R (x − μ) + W μ under N(μ, Σ): what is seen, what is not.
+    """A linear field A x = S (x − μ) + R (x − μ) + A μ under N(μ, Σ): what is seen, what is not.
 
     Args:
         gradient: S, symmetric: the part that is a gradient, shape ``[d, d]``.
-        rotational: R = W − S, with R Σ antisymmetric: ∇·(q R(x − μ)) = 0, shape ``[d, d]``.
+        rotational: R = A − S, with R Σ antisymmetric: ∇·(q R(x − μ)) = 0, shape ``[d, d]``.
 
     >>> Split(torch.eye(1), torch.zeros(1, 1)).gradient
     tensor([[1.]])
@@ -185,17 +185,17 @@ class Split(NamedTuple):
 
 
 def split_linear(matrix: Tensor, covariance: Tensor) -> Split:
-    """Gradient and rotational part of W (x − μ) in L²(N(μ, Σ)), in closed form.
+    """Gradient and rotational part of A (x − μ) in L²(N(μ, Σ)), in closed form.
 
     The rotational part R satisfies ∇·(q R (x − μ)) = 0, which for a Gaussian means that RΣ is
-    antisymmetric; with W = S + R and S symmetric,
+    antisymmetric; with A = S + R and S symmetric,
 
-        S Σ + Σ S = W Σ + Σ Wᵀ,
+        S Σ + Σ S = A Σ + Σ Aᵀ,
 
     a Lyapunov equation, solved in the eigenbasis of Σ. (The two parts are orthogonal.)
 
     Args:
-        matrix: W, shape ``[d, d]``.
+        matrix: A, shape ``[d, d]``.
         covariance: Σ, symmetric and positive definite, shape ``[d, d]``, in squared units of the data.
 
     Returns:
