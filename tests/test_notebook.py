@@ -1,6 +1,7 @@
 """Tables: aligned, no wider than a page, and with the same numbers in text and in HTML."""
 
 import html
+import math
 import re
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 import torch
 
 from scoredrift import Estimate
-from scoredrift.notebook import Table, table
+from scoredrift.notebook import Table, table, your_turn
 
 LAWS = [
     {"law": "blur, h = 0.1", "α": 0.1, "D": Estimate(0.5783, 0.012), "last": 20, "D finite": True},
@@ -138,3 +139,26 @@ def test_bad_tables_are_refused_by_name_and_with_a_remedy(begins, remedy, call):
     with pytest.raises(ValueError, match="^" + re.escape(begins)) as caught:
         call()
     assert remedy in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("guess", "truth", "said"),
+    [
+        (..., 2.0, "Your turn"),
+        (2, 2.0, "Right: 2 for 2."),
+        (1.81, 2.0, "Right"),
+        (1.79, 2.0, "1.79 is too low"),
+        (-1.79, -2.0, "-1.79 is too high"),
+        (0.3, Estimate(0.0, 0.1), "Right"),  # within the error of what was computed
+        (0.6, Estimate(0.0, 0.1), "0.6 is too high"),
+        (1, 0.0, "1 is too high"),
+    ],
+)
+def test_a_prediction_is_judged(guess, truth, said):
+    assert your_turn(guess, truth).startswith(said)
+
+
+@pytest.mark.parametrize("guess", ["2", None, math.nan, 1j])
+def test_a_prediction_is_a_number(guess):
+    with pytest.raises(ValueError, match="guess = "):
+        your_turn(guess, 2.0)

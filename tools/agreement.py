@@ -34,6 +34,7 @@ _NUMBER = re.compile(
 )
 _RAISED = str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789")
 _POWER = re.compile(r"(?:·|(?<![\w.]))10(?P<power>⁻?[⁰¹²³⁴⁵⁶⁷⁸⁹]+)")
+_DATA = re.compile(r"data:image/\w+;base64,[\w+/=]*")  # a picture inside HTML
 _TAG = re.compile(r"within-(\d+)-percent")
 
 
@@ -213,7 +214,8 @@ class Rule:
             else:
                 for mime, text in before["data"].items():
                     if not mime.startswith("image/"):
-                        found += self.lines(_joined(text), _joined(after["data"][mime]), f"{here}, line")
+                        old, now = (_DATA.sub("", _joined(one)) for one in (text, after["data"][mime]))
+                        found += self.lines(old, now, f"{here}, line")
         return found
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from torch import Tensor
 
 from scoredrift import _checks
-from scoredrift.estimates import Estimate, typeset
+from scoredrift.estimates import Estimate, as_estimate, typeset
 
 T = TypeVar("T")
 SCALES = ("quick", "medium", "paper")
@@ -104,6 +104,36 @@ def quote(name: str, value: float | str | Estimate) -> None:
         raw=True,
         metadata={"scrapbook": {"name": name, "mime_prefix": prefix}},
     )
+
+
+def your_turn(guess: Any, truth: float | Estimate, *, within: float = 0.1) -> str:
+    """What to say to a reader who predicts a number before computing it.
+
+    Args:
+        guess: the reader's number; ``...`` as long as there is none.
+        truth: what was computed.
+        within: share of the truth by which the guess may be off; an estimate may be off by its five standard
+            errors besides.
+
+    Returns:
+        A sentence: an invitation, "right", or "too low" and "too high" without the answer.
+
+    Raises:
+        ValueError: a guess that is no number, a share below zero.
+
+    >>> your_turn(..., 19.0)
+    'Your turn: put a number in place of the dots, and run the cell again.'
+    >>> your_turn(10, 19.0), your_turn(20, 19.0)
+    ('10 is too low. Try again.', 'Right: 20 for 19.')
+    """
+    if guess is ...:
+        return "Your turn: put a number in place of the dots, and run the cell again."
+    said = _checks.number("guess", guess)
+    right = as_estimate(truth)
+    allowed = _checks.number("within", within, low=0.0) * abs(right.value) + 5 * right.stderr
+    if abs(said - right.value) <= allowed:
+        return f"Right: {said:.4g} for {right if right.stderr else format(right.value, '.4g')}."
+    return f"{said:.4g} is too {'low' if said < right.value else 'high'}. Try again."
 
 
 @dataclass(frozen=True)

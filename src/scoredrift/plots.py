@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import base64
+import html
+import io
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 import torch
 from cycler import cycler
+from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from PIL import Image
 from torch import Tensor
 
+from scoredrift import _checks
 from scoredrift.estimates import Estimate
 from scoredrift.paths import VectorField
 
@@ -153,3 +161,82 @@ def bars(ax: Axes, amounts: Mapping[str, Estimate], *, unit: str) -> None:
     ax.set(xscale="log", xlabel=f"divergence ({unit})", xlim=(values.min() / 3, values.max() * 12))
     ax.invert_yaxis()
     ax.grid(visible=False, axis="y")
+
+
+@dataclass(frozen=True)
+class Loop:
+    """Frames of a loop as one WebP, and its last frame as a PNG; made by ``loop``.
+
+    Args:
+        moving: bytes of the WebP.
+        still: bytes of the PNG.
+        alt: what is to be seen, in words.
+
+    >>> Loop(b"", b"", "a dot moves to the right")
+    Loop: a dot moves to the right
+    """
+
+    moving: bytes
+    still: bytes
+    alt: str
+
+    def __repr__(self) -> str:
+        return f"Loop: {self.alt}"
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        moving, still = (base64.b64encode(data).decode() for data in (self.moving, self.still))
+        page = (
+            f'<picture class="loop"><source media="print, (prefers-reduced-motion: reduce)" '
+            f'srcset="data:image/png;base64,{still}">'
+            f'<img src="data:image/webp;base64,{moving}" alt="{html.escape(self.alt, quote=True)}"></picture>'
+        )
+        return {"text/plain": repr(self), "text/html": page}
+
+
+def loop(
+    draw: Callable[[Figure, int], None],
+    frames: int,
+    *,
+    alt: str,
+    figsize: tuple[float, float] = (7.2, 3.2),
+    pause: float = 0.12,
+) -> Loop:
+    """A loop of drawings, which shows itself as the last line of a cell.
+
+    Args:
+        draw: draws frame k = 0, …, frames − 1 on an empty figure.
+        frames: their number, 2 or more.
+        alt: what is to be seen, in words, for those who do not see it.
+        figsize: inches, at 90 dots each.
+        pause: seconds for which a frame is shown; the last one stays ten times as long.
+
+    Returns:
+        Loop.
+
+    Raises:
+        ValueError: fewer than two frames, no text, a pause that is not above zero.
+
+    >>> def draw(fig, k):
+    ...     fig.gca().plot([k], [0], "o")
+    >>> loop(draw, 3, alt="a dot moves to the right", figsize=(2, 1)).moving[8:12]
+    b'WEBP'
+    """
+    frames = _checks.count("frames", frames, least=2)
+    pause = _checks.width("pause", pause)
+    if not (isinstance(alt, str) and alt.strip()):
+        _checks.refuse("alt", repr(alt), "say in words what is to be seen")
+    pictures = []
+    for k in range(frames):
+        fig = plt.figure(figsize=figsize, dpi=90)
+        draw(fig, k)
+        buffer = io.BytesIO()
+        fig.savefig(buffer, format="png")
+        plt.close(fig)
+        pictures.append(Image.open(buffer).convert("RGB"))
+    still, moving = io.BytesIO(), io.BytesIO()
+    pictures[-1].save(still, format="PNG", optimize=True)
+    times = [round(1000 * pause)] * (frames - 1) + [round(10_000 * pause)]
+    pictures[0].save(
+        moving, format="WEBP", save_all=True, append_images=pictures[1:], duration=times, loop=0, quality=70
+    )
+    return Loop(moving.getvalue(), still.getvalue(), alt)

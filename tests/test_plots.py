@@ -1,0 +1,73 @@
+"""Loops: every frame is drawn, the still is the last one, and bad wishes are refused."""
+
+import base64
+import io
+import re
+
+import pytest
+from PIL import Image
+
+from agreement import Rule
+from scoredrift.plots import loop
+
+
+def dot(fig, k):
+    ax = fig.gca()
+    ax.plot([k], [0.0], "o", color="black", markersize=20)
+    ax.set(xlim=(-1, 4), ylim=(-1, 1))
+    ax.axis("off")
+
+
+@pytest.fixture
+def found():
+    return loop(dot, 4, alt='a dot moves to the "right"', figsize=(2, 1), pause=0.05)
+
+
+def left_of_dot(image: Image.Image) -> int:
+    """Column of the leftmost dark pixel."""
+    return image.convert("L").point(lambda v: 255 * (v < 100)).getbbox()[0]
+
+
+def test_the_frames_move_and_the_still_is_the_last(found):
+    moving, still = Image.open(io.BytesIO(found.moving)), Image.open(io.BytesIO(found.still))
+    assert moving.n_frames == 4
+    places = []
+    for k in range(4):
+        moving.seek(k)
+        places.append(left_of_dot(moving))
+    assert places == sorted(set(places))
+    assert abs(left_of_dot(still) - places[-1]) <= 2
+
+
+def test_the_page_gets_both_and_a_text(found):
+    page = found._repr_mimebundle_()["text/html"]
+    kinds = re.findall(r'"data:image/(\w+);base64,([^"]+)"', page)
+    assert [kind for kind, _ in kinds] == ["png", "webp"]
+    assert base64.b64decode(kinds[1][1]) == found.moving
+    assert "prefers-reduced-motion" in page
+    assert "&quot;right&quot;" in page
+
+
+def test_pictures_inside_pages_are_not_compared_but_their_texts_are(found):
+    def output(page):
+        return [{"output_type": "execute_result", "data": {"text/html": page}, "metadata": {}}]
+
+    page = found._repr_mimebundle_()["text/html"]
+    other = loop(dot, 2, alt='a dot moves to the "right"', figsize=(2, 1))._repr_mimebundle_()["text/html"]
+    rule = Rule(exact=True)
+    assert rule.outputs(output(page), output(other)) == []
+    assert rule.outputs(output(page), output(other.replace("a dot", "a square"))) != []
+
+
+@pytest.mark.parametrize(
+    ("frames", "more", "message"),
+    [
+        (1, {}, "frames = 1"),
+        (3, {"alt": " "}, "alt = "),
+        (3, {"pause": 0.0}, "pause = "),
+        (2.5, {}, "frames = "),
+    ],
+)
+def test_bad_wishes_are_refused(frames, more, message):
+    with pytest.raises(ValueError, match=message):
+        loop(dot, frames, **{"alt": "a dot", **more})
