@@ -142,7 +142,7 @@ def test_one_generation_of_any_learner_obeys_the_potential(alpha):
 
 def test_nothing_below_the_constant_can_be_proved():
     for alpha in (0.05, 0.5, 0.95):
-        with pytest.raises(ValueError, match=r"G\(.*node .*: too low"):
+        with pytest.raises(ValueError, match=r"Γ\(.*node .*: too low"):
             certify_floor(alpha, "-1e-3")
         # Whatever ψ is, it cancels over the cycle −1 → y → −1, and what is left is positive.
         lam, y = two_cells(alpha)
@@ -175,13 +175,13 @@ def changed(potential, index, *, value=0, node=0):
 @pytest.mark.parametrize("index", [0, 3, 12, 20, 27, 36, 44, 47])
 def test_a_node_that_is_too_low_is_named(half, index):
     wrong = changed(half, index, value="-1/50")
-    with pytest.raises(ValueError, match=rf"G\({float(half.nodes[index]):.6g}\) = .*node {index}\): too low"):
+    with pytest.raises(ValueError, match=rf"Γ\({float(half.nodes[index]):.6g}\) = .*node {index}\): too low"):
         certify_floor("0.5", 0, wrong)
 
 
 @pytest.mark.parametrize("index", [0, 3, 12, 20, 27, 36, 44, 47])
 def test_a_node_that_is_too_high_is_refused(half, index):
-    with pytest.raises(ValueError, match=r"G\(.*node .*: too (low|high)"):
+    with pytest.raises(ValueError, match=r"Γ\(.*node .*: too (low|high)"):
         certify_floor("0.5", 0, changed(half, index, value="1/2"))
 
 
@@ -195,7 +195,7 @@ def test_the_smallest_step_at_the_cells_is_refused(half):
 def test_a_wrong_slope_curvature_or_node_is_refused(half):
     with pytest.raises(ValueError, match="slope = 499/1000"):
         certify_floor("0.5", 0, replace(half, slope=Fraction("0.499")))
-    with pytest.raises(ValueError, match=r"G\(-1\) = .*too low.*beyond 0.9"):
+    with pytest.raises(ValueError, match=r"Γ\(-1\) = .*too low.*beyond 0.9"):
         certify_floor("0.5", 0, replace(half, slope=Fraction("0.501")))
     for factor in (Fraction(1, 3), Fraction(2)):
         d = half.nodes[half.inside + 1]
@@ -217,7 +217,7 @@ def test_a_potential_that_is_too_high_for_the_piece_around_zero_is_refused(half)
     wrong = replace(half, values=tuple(lifted))
     lam = sharp_floor_constant(0.5)
     assert excess_of_gain(np.array(0.05), np.array(-1.0), 0.5, lam, wrong) > 0.01
-    with pytest.raises(ValueError, match=r"G\(-1\) = .*node 0\): too high for G near 0"):
+    with pytest.raises(ValueError, match=r"Γ\(-1\) = .*node 0\): too high for Γ near 0"):
         certify_floor("0.5", 0, wrong)
 
 

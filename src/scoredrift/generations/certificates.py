@@ -5,22 +5,22 @@ With β = 1 − α and deviations x, y ≥ −1 of two generations in a row, in 
     f(x, y) = (y − βx)²/(1 + βx) = y'²/x' − 2y' + x',        y' = 1 + y,  x' = 1 + βx ≥ α.
 
 The floor I/λ follows from a ψ with |ψ| ≤ C (1 + x²) and f(x, y) ≤ λx² + ψ(x) − ψ(y) (chapter “Errors
-that persist”). Put ψ = G − λx². Then the inequality says that for all x ≥ −1
+that persist”). Put ψ = Γ − λx². Then the inequality says that for all x ≥ −1
 
-    𝒯G(x) = sup_{y ≥ −1} [f(x, y) + G(y) − λy²] ≤ G(x).                                             (∗)
+    𝒯Γ(x) = sup_{y ≥ −1} [f(x, y) + Γ(y) − λy²] ≤ Γ(x).                                             (∗)
 
-Take G(x) = γx² on [−x_0, x_0], affine between the nodes −1 < … < −x_0 < x_0 < … < x_1, of slope ≥ β
+Take Γ(x) = γx² on [−x_0, x_0], affine between the nodes −1 < … < −x_0 < x_0 < … < x_1, of slope ≥ β
 beyond x_1. **Theorem.** (∗) holds for all x if it holds at the nodes and if, with 1/C = 1 − βx_0 − β²/γ,
 
-    γ ≤ λ − C, and on each piece outside [−x_0, x_0]  G(y) ≤ (λ − C) y²  or  f(±x_0, y) + G(y) ≤ λy².  (∗∗)
+    γ ≤ λ − C, and on each piece outside [−x_0, x_0]  Γ(y) ≤ (λ − C) y²  or  f(±x_0, y) + Γ(y) ≤ λy².  (∗∗)
 
-*Proof.* y'²/x' is convex in x', so f(·, y) is convex, and so is 𝒯G, a supremum of such functions. Where G
-is affine, 𝒯G ≤ G at both ends of a piece suffices. Beyond x_1, ∂f/∂x = β (1 − y'²/x'²) ≤ β, so that 𝒯G
-grows by no more than G. Let |x| ≤ x_0, so x' ≥ 1 − βx_0. For the first kind of y, and those in [−x_0, x_0],
+*Proof.* y'²/x' is convex in x', so f(·, y) is convex, and so is 𝒯Γ, a supremum of such functions. Where Γ
+is affine, 𝒯Γ ≤ Γ at both ends of a piece suffices. Beyond x_1, ∂f/∂x = β (1 − y'²/x'²) ≤ β, so that 𝒯Γ
+grows by no more than Γ. Let |x| ≤ x_0, so x' ≥ 1 − βx_0. For the first kind of y, and those in [−x_0, x_0],
 
-    f(x, y) + G(y) − λy² ≤ (y − βx)²/x' − Cy² ≤ β²x²/(x' − 1/C) ≤ γx² = G(x).
+    f(x, y) + Γ(y) − λy² ≤ (y − βx)²/x' − Cy² ≤ β²x²/(x' − 1/C) ≤ γx² = Γ(x).
 
-For the second kind f(·, y) + G(y) − λy² is ≤ 0 at ±x_0, hence between them, where G ≥ 0.  ∎
+For the second kind f(·, y) + Γ(y) − λy² is ≤ 0 at ±x_0, hence between them, where Γ ≥ 0.  ∎
 
 On each piece (∗) and (∗∗) say that a quadratic in y is ≤ 0: its values at the ends are, and its maximum,
 if it lies between. With rational α, nodes and values all this happens in the field of √(1 + (1 + 2/α)²),
@@ -55,9 +55,9 @@ class FloorCertificate:
         alpha: α, exact.
         excess: λ/λ(α) − 1, exact.
         constant: λ, exact.
-        potential: the G of the proof.
+        potential: the Γ of the proof.
         checks: how many quadratics on a piece were examined.
-        margin: least G(x) − 𝒯G(x) over nodes but ±x_0, rounded. It is 0 if λ = λ(α), and cannot be more.
+        margin: least Γ(x) − 𝒯Γ(x) over nodes but ±x_0, rounded. It is 0 if λ = λ(α), and cannot be more.
         inner_margin: the same without the nodes −1 and X, near which the two cells move.
 
     >>> certify_floor("0.1").potential
@@ -88,7 +88,7 @@ def certify_floor(
     Args:
         alpha: fresh fraction α in (0, 1); a float stands for the decimal number that it prints.
         excess: λ/λ(α) − 1, likewise. There is no proof for a negative one.
-        potential: G; ``floor_potential(alpha, excess)`` if None. It is not trusted.
+        potential: Γ; ``floor_potential(alpha, excess)`` if None. It is not trusted.
 
     Returns:
         The certificate.
@@ -159,7 +159,7 @@ def _tangent(alpha: Fraction) -> tuple[Fraction, Fraction]:
 
 @dataclass(frozen=True)
 class _Piece:
-    """G(y) = ky² + sy + u for low ≤ y ≤ high; None stands for ∞."""
+    """Γ(y) = ky² + sy + u for low ≤ y ≤ high; None stands for ∞."""
 
     low: Fraction
     high: Fraction | None
@@ -183,7 +183,7 @@ class _Proof:
         self.pieces = tuple(self.cut())
 
     def form(self) -> None:
-        """Refuse what is not a G of the theorem."""
+        """Refuse what is not a Γ of the theorem."""
         g = self.potential
         exact = [g.curvature, g.slope, *g.nodes, *g.values]
         if not all(isinstance(v, int | Fraction | Surd) for v in exact):
@@ -202,12 +202,12 @@ class _Proof:
             _checks.refuse(f"nodes[{g.inside}]", g.nodes[g.inside], f"let it be −x_0 = {-x0}")
         for i in (g.inside, g.inside + 1):
             if g.values[i] != g.curvature * x0 * x0:
-                _checks.refuse(f"values[{i}]", float(g.values[i]), "let G be γx² at ±x_0")
+                _checks.refuse(f"values[{i}]", float(g.values[i]), "let Γ be γx² at ±x_0")
         if g.slope < self.beta:
-            _checks.refuse("slope", g.slope, f"let it be at least β = {self.beta}, or 𝒯G outgrows G")
+            _checks.refuse("slope", g.slope, f"let it be at least β = {self.beta}, or 𝒯Γ outgrows Γ")
 
     def cut(self) -> Iterator[_Piece]:
-        """The pieces of G."""
+        """The pieces of Γ."""
         g = self.potential
         for i, (low, high) in enumerate(pairwise(g.nodes)):
             if i == g.inside:
@@ -218,32 +218,32 @@ class _Proof:
         yield _Piece(g.nodes[-1], None, 0, g.slope, g.values[-1] - g.slope * g.nodes[-1])
 
     def at_node(self, i: int) -> float:
-        """Show 𝒯G ≤ G at node i; return G − 𝒯G, rounded."""
+        """Show 𝒯Γ ≤ Γ at node i; return Γ − 𝒯Γ, rounded."""
         x, value = self.potential.nodes[i], self.potential.values[i]
         gaps = [self.below(x, value, piece) for piece in self.pieces]
         for gap, piece in zip(gaps, self.pieces, strict=True):
             if gap is None:
-                told = f"too low, f(x, y) + G(y) − λy² is above it for a y {piece}"
-                _checks.refuse(f"G({float(x):.6g})", f"{float(value):.9g} (node {i})", told)
+                told = f"too low, f(x, y) + Γ(y) − λy² is above it for a y {piece}"
+                _checks.refuse(f"Γ({float(x):.6g})", f"{float(value):.9g} (node {i})", told)
         return min(gap for gap in gaps if gap is not None)
 
     def between(self) -> None:
-        """Show 𝒯G ≤ G on [−x_0, x_0], by (∗∗)."""
+        """Show 𝒯Γ ≤ Γ on [−x_0, x_0], by (∗∗)."""
         g, x0 = self.potential, self.potential.nodes[self.potential.inside + 1]
         rest = 1 - self.beta * x0 - self.beta**2 / g.curvature  # 1/C
         if rest <= 0 or g.curvature > self.lam - 1 / rest:
-            told = "𝒯G exceeds γx² near 0: let γ ≤ λ − C with 1/C = 1 − βx_0 − β²/γ > 0"
+            told = "𝒯Γ exceeds γx² near 0: let γ ≤ λ − C with 1/C = 1 − βx_0 − β²/γ > 0"
             _checks.refuse("curvature", f"{float(g.curvature):.9g} (nodes {g.inside}, {g.inside + 1})", told)
         ceiling = self.lam - 1 / rest
         for i, piece in enumerate(self.pieces):
             if i == g.inside or self.room(-ceiling, piece.s, piece.u, piece) is not None:
                 continue
             if self.below(-x0, 0, piece) is None or self.below(x0, 0, piece) is None:
-                told = f"too high for G near 0: (λ − C) y² and λy² − f(±x_0, y) are below it for y {piece}"
-                _checks.refuse(f"G({float(piece.low):.6g})", f"{float(g.values[i]):.9g} (node {i})", told)
+                told = f"too high for Γ near 0: (λ − C) y² and λy² − f(±x_0, y) are below it for y {piece}"
+                _checks.refuse(f"Γ({float(piece.low):.6g})", f"{float(g.values[i]):.9g} (node {i})", told)
 
     def below(self, x: Fraction, value: Exact | Surd, piece: _Piece) -> float | None:
-        """Show f(x, y) + G(y) − λy² ≤ value for the y of a piece."""
+        """Show f(x, y) + Γ(y) − λy² ≤ value for the y of a piece."""
         t = self.beta * x
         m = 1 / (1 + t)
         constant = t * t * m + piece.u - value

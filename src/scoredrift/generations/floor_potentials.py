@@ -5,7 +5,7 @@ Two ever rarer cells that are emptied and refilled by turns, to the level 1 + y,
     I/D = [(y + β)²/α + 1 + βy]/(1 + y²),        β = 1 − α,
 
 and λ(α) is the largest value of this quotient. Module ``certificates`` proves limsup D ≥ liminf I/λ(α) by
-functions G of the following form, which are found here in floating point and are not trusted there.
+functions Γ of the following form, which are found here in floating point and are not trusted there.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from scoredrift.generations.surds import Exact, Surd
 
 _STEPS = 3000  # of value iteration; about a hundred do
 _MARGIN = 1e-5  # of the inequality at x, over (λ − 1) x², that the search leaves
-_OFFSET = Fraction(7, 20)  # G = β (x − 7/20) from X on; for every α there is room on both sides
+_OFFSET = Fraction(7, 20)  # Γ = β (x − 7/20) from x_1 on; for every α there is room on both sides
 _LAST = Fraction(9, 10)  # X
 
 
@@ -53,13 +53,13 @@ def sharp_floor_constant(alpha: float | str | Fraction) -> float:
 
 @dataclass(frozen=True, eq=False)
 class FloorPotential:
-    """G = γx² between the two nodes ±x_0, affine between other nodes and beyond the last; ψ = G − λx².
+    """Γ = γx² between the two nodes ±x_0, affine between other nodes and beyond the last; ψ = Γ − λx².
 
     Args:
         curvature: γ > 0.
         nodes: −1 < … < −x_0 < x_0 < … < x_1, exact.
-        values: G at the nodes, exact.
-        slope: of G beyond x_1.
+        values: Γ at the nodes, exact.
+        slope: of Γ beyond x_1.
         inside: index of the node −x_0.
 
     >>> g = floor_potential(0.5)
@@ -78,7 +78,7 @@ class FloorPotential:
         return f"FloorPotential({len(self.nodes)} nodes, x_0={x0:.4g}, x_1={x1:.4g})"
 
     def __call__(self, x: ArrayLike) -> np.ndarray:
-        """G(x), rounded."""
+        """Γ(x), rounded."""
         x = np.asarray(x, dtype=float)
         nodes, values = ([float(each) for each in row] for row in (self.nodes, self.values))
         affine = np.interp(x, nodes, values) + float(self.slope) * np.maximum(x - nodes[-1], 0.0)
@@ -88,11 +88,11 @@ class FloorPotential:
 def floor_potential(
     alpha: float | str | Fraction, excess: float | str | Fraction = 0, *, nodes: int = 40
 ) -> FloorPotential:
-    """A candidate G by value iteration in floating point, G ← max(G, 𝒯G + margin), rounded to dyadic values.
+    """A candidate Γ by value iteration in floating point, Γ ← max(Γ, 𝒯Γ + margin), rounded to dyadic values.
 
-    Without an excess the two cells leave no choice at their y > 1: G(y) − G(−1) = 1 + βy − λ. That line is
-    put in from x_1 = 9/10 on, and also G(−1) = λ − 1 − 7β/20, about the middle of what is possible, and
-    γ = λβ/(1 + β), which allows the widest [−x_0, x_0]. The rest is the least G. An excess is shared by the two
+    Without an excess the two cells leave no choice at their y > 1: Γ(y) − Γ(−1) = 1 + βy − λ. That line is
+    put in from x_1 = 9/10 on, and also Γ(−1) = λ − 1 − 7β/20, about the middle of what is possible, and
+    γ = λβ/(1 + β), which allows the widest [−x_0, x_0]. The rest is the least Γ. An excess is shared by the two
     steps from one cell to the other.
 
     Args:
@@ -101,7 +101,7 @@ def floor_potential(
         nodes: on each side of 0, at least 8; thirty or so do, more for α close to 1.
 
     Returns:
-        G, good or not: ``certify_floor`` tells.
+        Γ, good or not: ``certify_floor`` tells.
 
     Raises:
         ValueError: α outside (0, 1), fewer nodes.
@@ -140,7 +140,7 @@ def floor_potential(
 def _best(
     x: np.ndarray, value: np.ndarray, curvature: float, beta: float, lam: float, count: int
 ) -> np.ndarray:
-    """𝒯G at the nodes, in floating point."""
+    """𝒯Γ at the nodes, in floating point."""
     low, high = x[:-1], x[1:]
     s = np.diff(value) / np.diff(x)
     u, k = value[:-1] - s * low, np.zeros_like(s)
