@@ -8,7 +8,13 @@ function fit() {
     const room = display.clientWidth / display.scrollWidth;
     if (room < 1) display.style.fontSize = display.dataset.size * Math.max(SMALLEST, 0.99 * room) + "%";
   }
+  document.documentElement.dataset.fitted = "yes";
 }
 
 window.addEventListener("load", () => window.MathJax?.startup.promise.then(fit));
 window.addEventListener("resize", fit);
+
+// Paper shows the checks, too.
+window.addEventListener("beforeprint", () => {
+  document.querySelectorAll("details.checks").forEach(block => { block.open = true; });
+});

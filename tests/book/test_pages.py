@@ -1,6 +1,6 @@
 """Every rendered page in a real browser, without network: what a reader would stumble over.
 
-Screenshots (wide, narrow, dark) are left in _build/screenshots for people to look at.
+Screenshots (wide, narrow, dark, print) are left in _build/screenshots for people to look at.
 """
 
 import functools
@@ -19,7 +19,7 @@ HTML = ROOT / "_build/html"
 SHOTS = ROOT / "_build/screenshots"
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 PAGES = sorted(str(p.relative_to(HTML)) for p in (HTML / "book").rglob("*.html"))
-VIEWS = {"wide": (1400, "light"), "narrow": (390, "light"), "dark": (1400, "dark")}
+VIEWS = {"wide": (1280, "light"), "narrow": (390, "light"), "dark": (1280, "dark"), "print": (718, "light")}
 
 pytestmark = pytest.mark.skipif(
     not CHROMIUM or not PAGES,
@@ -53,6 +53,13 @@ PALE = """() => [...document.querySelectorAll('article *')].filter(e => {
   const [r, g, b, a] = (getComputedStyle(e).backgroundColor.match(/[\\d.]+/g) || []).map(Number);
   return (a ?? 1) > 0.5 && r + g + b > 380;
 }).map(e => e.tagName + '.' + e.className)"""
+
+# Displays that are cut, or have to be scrolled, and code that has.
+CUT_FORMULAS = """() => [...document.querySelectorAll('article mjx-container[display="true"]')]
+  .filter(e => e.scrollWidth > e.clientWidth + 1 || e.getBoundingClientRect().width < 1)
+  .map(e => e.parentElement.id || e.textContent.slice(0, 60))"""
+CUT_CODE = """() => [...document.querySelectorAll('article .cell_input pre, article .cell_output pre')]
+  .filter(e => e.scrollWidth > e.clientWidth + 1).map(e => e.textContent.slice(0, 200))"""
 
 
 class Quiet(http.server.SimpleHTTPRequestHandler):
@@ -107,7 +114,7 @@ def visit(browser, site):
             "response", lambda r: page.complaints.append(f"{r.status}: {r.url}") if r.status >= 400 else None
         )
         page.goto(site + name, wait_until="networkidle")
-        page.evaluate("window.MathJax ? MathJax.startup.promise.then(() => 1) : 1")
+        page.wait_for_function("!window.MathJax || document.documentElement.dataset.fitted")
         return page
 
     yield open_page
@@ -120,6 +127,10 @@ def visit(browser, site):
 def test_page(visit, name: str, view: str) -> None:
     width, scheme = VIEWS[view]
     page = visit(name, width, scheme)
+    if view == "print":
+        page.emulate_media(media="print", color_scheme=scheme)
+        page.evaluate("dispatchEvent(new Event('beforeprint'))")
+        page.evaluate("fit()")
     SHOTS.mkdir(parents=True, exist_ok=True)
     page.screenshot(path=SHOTS / f"{name.replace('/', '-').removesuffix('.html')}-{view}.png", full_page=True)
     assert page.complaints == []
@@ -129,6 +140,9 @@ def test_page(visit, name: str, view: str) -> None:
     assert page.locator("mjx-merror, [data-mjx-error]").count() == 0
     assert page.evaluate(WITHOUT_TEXT) == [], "images without alternative text, or that did not load"
     assert page.evaluate(TOO_WIDE) == [], "wider than the page"
+    assert page.evaluate(CUT_FORMULAS) == [], "formulas that do not fit their line"
+    if view != "narrow":  # on a telephone code scrolls
+        assert page.evaluate(CUT_CODE) == [], "code that does not fit its line"
     assert page.evaluate("document.documentElement.dataset.theme") == scheme
 
 
