@@ -116,14 +116,14 @@ def total_variation_by_futures(
     above = 0.5 * mean.abs()
     root = 0.5 * Estimate.from_samples(squares).sqrt()
     most, upper = Estimate.from_samples(above), Estimate.from_samples(above + 0.5 * energy)
-    size = Estimate.from_samples(energy)
+    total = Estimate.from_samples(energy)
     if root.value < most.value:
-        most, upper = root, root + 0.5 * size
-    whole = pinsker(0.5 * size)
+        most, upper = root, root + 0.5 * total
+    whole = pinsker(0.5 * total)
     return VariationBounds(
         lower=Estimate.from_samples(below - 0.5 * energy),
         upper=min(upper, whole, key=lambda one: one.value),
         least=Estimate.from_samples(below),
         most=most,
-        energy=size,
+        energy=total,
     )
