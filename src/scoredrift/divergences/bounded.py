@@ -1,9 +1,13 @@
 """Divergences that are always finite, for laws whose χ² is not.
 
 Where P has a heavier tail than Q, χ²(P‖Q) can be infinite although the two laws agree wherever anybody
-looks. Two ways out, both with draws that are bounded:
+looks. Three ways out, all with draws that are bounded:
 
-* against the midpoint M = ½ P + ½ Q, with g = log(p/q),
+* total variation, with the midpoint M = ½ P + ½ Q and g = log(p/q),
+
+      TV(P, Q) = ½ ∫ |p − q| dx = E_M|tanh(g/2)| ≤ 1;
+
+* against the midpoint,
 
       χ²(P‖M) = E_M[tanh²(g/2)] = ½ ∫ (p − q)²/(p + q) dx ≤ 1;
 
@@ -15,7 +19,7 @@ looks. Two ways out, both with draws that are bounded:
 
   together with the mass P{p/q > Λ} that it leaves out.
 
-Source: twice the first is the triangular discrimination (Topsøe, IEEE Trans. Inf. Theory 46(4), 1602–1609,
+Source: twice the second is the triangular discrimination (Topsøe, IEEE Trans. Inf. Theory 46(4), 1602–1609,
 2000, doi 10.1109/18.850703); good sets stand behind assumption A5 of arXiv 2602.16601, known to us in words.
 """
 
