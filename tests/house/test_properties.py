@@ -26,6 +26,7 @@ from properties import (
     runs,
     samples,
     scores,
+    variation,
 )
 from property_answers import answer
 from property_cases import EITHER, REFUSED, RIGHT, Case, Counts, Entry, cases_of
@@ -47,7 +48,7 @@ ROOMS = (
 TABLES = (
     *(process, laws, samples, attention, scores, fields),
     *(estimates, divergences, paths, energies, observability, designs),
-    *(generations, fits, runs, experiments),
+    *(generations, fits, runs, experiments, variation),
 )
 ENTRIES = [entry for table in TABLES for entry in table.ENTRIES]
 CASES = [case for entry in ENTRIES for case in cases_of(entry)]

@@ -299,3 +299,27 @@ def chi2_on_nodes(p: Tensor, q: Tensor, nodes: Tensor) -> float:
     gap = p - q
     terms = torch.where(gap == 0, 0.0, gap * (gap / q))  # in this order no square can underflow
     return _integral("(p − q)²/q", terms, cell, "χ²")
+
+
+def total_variation_on_nodes(p: Tensor, q: Tensor, nodes: Tensor) -> float:
+    """TV(P, Q) = ½ Σ |p − q| h^d of two densities on a grid with distance h, d = 1 or 2.
+
+    A rectangle sum, as ``kl_on_nodes``. No term can be infinite, and either density may vanish.
+
+    Args:
+        p, q: densities, shape ``[m]``, or ``[m, m]`` on the product grid nodes × nodes.
+        nodes: equally spaced points that cover both laws, shape ``[m]``.
+
+    Returns:
+        TV in [0, 1]; with an error of second order in h, from the kinks where p and q cross.
+
+    Raises:
+        ValueError: nodes and densities as for ``kl_on_nodes``; a sum that is cut off at the border.
+
+    >>> x = torch.linspace(-8, 9, 1701, dtype=torch.float64)
+    >>> p, q = (torch.exp(-(x - m) ** 2 / 2) / (2 * torch.pi) ** 0.5 for m in (0, 1))
+    >>> round(total_variation_on_nodes(p, q, x), 4), round(math.erf(8**-0.5), 4)  # 2 Φ(½) − 1
+    (0.3829, 0.3829)
+    """
+    cell = _grid_step(p, q, nodes)
+    return 0.5 * _integral("|p − q|", (p - q).abs(), cell, "TV")

@@ -12,6 +12,7 @@ from scoredrift.generations.accumulation import (
     steps,
 )
 from scoredrift.generations.certificates import FloorCertificate, certify_floor, uniform_excess
+from scoredrift.generations.curation import Curated, curate
 from scoredrift.generations.features import SampledStep, step_from_samples
 from scoredrift.generations.fits import (
     KernelFit,
@@ -42,6 +43,7 @@ from scoredrift.generations.surds import Surd, room_below_zero
 __all__ = [
     "Accumulate",
     "Contributions",
+    "Curated",
     "Fit",
     "FloorCertificate",
     "FloorPotential",
@@ -64,6 +66,7 @@ __all__ = [
     "Surd",
     "certify_floor",
     "contributions",
+    "curate",
     "decompose",
     "discounted",
     "divergence_floor",

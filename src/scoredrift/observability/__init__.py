@@ -12,7 +12,8 @@ with X_t given X_{t0} = x the forward process and 𝒜_t e = ∇·e + e·s*. Fou
     by_regression     simulate reverse trajectories, regress M on where they end
     in_closed_form    for affine errors on a Gaussian
 
-and, from the same futures, the ratio of the marginals: R(x) = dp̂/dq_{t0}, χ²(p̂‖q_{t0}).
+and, from the same futures, the ratio of the marginals, R(x) = dp̂/dq_{t0}, χ²(p̂‖q_{t0}), and bounds on
+their total variation.
 """
 
 from scoredrift.observability.closed_form import in_closed_form
@@ -29,6 +30,7 @@ from scoredrift.observability.pilot import PILOT_COST, plan
 from scoredrift.observability.ratio import chi2_by_futures, marginal_ratio
 from scoredrift.observability.result import Observability
 from scoredrift.observability.trajectories import by_regression, by_trajectories
+from scoredrift.observability.variation import VariationBounds, total_variation_by_futures
 
 __all__ = [
     "PILOT_COST",
@@ -37,6 +39,7 @@ __all__ = [
     "PairDesign",
     "StepFunction",
     "StepTimes",
+    "VariationBounds",
     "batches",
     "by_pairs",
     "by_regression",
@@ -47,4 +50,5 @@ __all__ = [
     "marginal_ratio",
     "plan",
     "response",
+    "total_variation_by_futures",
 ]
