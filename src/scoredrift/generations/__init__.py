@@ -11,6 +11,13 @@ from scoredrift.generations.accumulation import (
     gram,
     steps,
 )
+from scoredrift.generations.budgets import (
+    BestFraction,
+    BiasAndNoise,
+    best_fraction,
+    bias_and_noise,
+    fresh_points_needed,
+)
 from scoredrift.generations.certificates import FloorCertificate, certify_floor, uniform_excess
 from scoredrift.generations.features import SampledStep, step_from_samples
 from scoredrift.generations.fits import (
@@ -25,6 +32,8 @@ from scoredrift.generations.fits import (
 )
 from scoredrift.generations.floor_potentials import FloorPotential, floor_potential, sharp_floor_constant
 from scoredrift.generations.forgetting import (
+    Accumulated,
+    accumulated,
     discounted,
     divergence_floor,
     half_life,
@@ -41,6 +50,9 @@ from scoredrift.generations.surds import Surd, room_below_zero
 
 __all__ = [
     "Accumulate",
+    "Accumulated",
+    "BestFraction",
+    "BiasAndNoise",
     "Contributions",
     "Fit",
     "FloorCertificate",
@@ -62,12 +74,16 @@ __all__ = [
     "SimulatedKernelFit",
     "SimulatedModel",
     "Surd",
+    "accumulated",
+    "best_fraction",
+    "bias_and_noise",
     "certify_floor",
     "contributions",
     "decompose",
     "discounted",
     "divergence_floor",
     "floor_potential",
+    "fresh_points_needed",
     "gaussian_fit",
     "gram",
     "half_life",
