@@ -8,9 +8,9 @@ In E⟨δ_i, w_i⟩ = ⟨E δ_i, b⟩ the noise is gone; and if generation 0 was
 b (1 − (1 − α)^{i+1})/α. With F fresh points in each generation and a fresh fraction α, the training set has
 n = F/α points. Where the noise is m/n, as for m parameters, and the bias does not depend on n,
 
-    E D_∞ = ‖b‖²/α² + m/(F (2 − α)),      smallest for   α³ = 2 r (2 − α)²,   r = F ‖b‖²/m.
+    E D_∞ = ‖b‖²/α² + m/(F (2 − α)),      smallest for   α³ = 2 θ (2 − α)²,   θ = F ‖b‖²/m.
 
-With y = (2 − α)/α, the factor by which bias is dearer than noise, this is y² (y + 1) = 1/r.
+With y = (2 − α)/α, the factor by which bias is dearer than noise, this is y² (y + 1) = 1/θ.
 
 Source: ours.
 """
@@ -116,10 +116,10 @@ class BestFraction(NamedTuple):
 def best_fraction(bias: float | Estimate, parameters: float | Estimate, fresh_points: float) -> BestFraction:
     """Fresh fraction α* at which F fresh points a generation leave the least drift, training on n = F/α points.
 
-        D(α) = ‖b‖²/α² + m/(F (2 − α)),      α*³ = 2 r (2 − α*)²,      r = F ‖b‖²/m
+        D(α) = ‖b‖²/α² + m/(F (2 − α)),      α*³ = 2 θ (2 − α*)²,      θ = F ‖b‖²/m
 
-    For r ≥ ½, where the bias is half of the noise of the fresh points or more, α* = 1. Standard errors are to
-    first order: α* changes by the share (2 − α)/(6 − α) ≤ ⅓ of a change of r, and D(α*) as if α* stood still. A
+    For θ ≥ ½, where the bias is half of the noise of the fresh points or more, α* = 1. Standard errors are to
+    first order: α* changes by the share (2 − α)/(6 − α) ≤ ⅓ of a change of θ, and D(α*) as if α* stood still. A
     bias that is not several standard errors above zero is better tried at both ends.
 
     Args:
