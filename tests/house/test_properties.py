@@ -11,6 +11,7 @@ from collections import Counter
 import pytest
 from properties import (
     attention,
+    budgets,
     designs,
     divergences,
     energies,
@@ -48,7 +49,7 @@ ROOMS = (
 TABLES = (
     *(process, laws, samples, attention, scores, fields),
     *(estimates, divergences, paths, energies, observability, designs),
-    *(generations, fits, runs, experiments, variation),
+    *(generations, budgets, fits, runs, experiments, variation),
 )
 ENTRIES = [entry for table in TABLES for entry in table.ENTRIES]
 CASES = [case for entry in ENTRIES for case in cases_of(entry)]

@@ -11,6 +11,13 @@ from scoredrift.generations.accumulation import (
     gram,
     steps,
 )
+from scoredrift.generations.budgets import (
+    BestFraction,
+    BiasAndNoise,
+    best_fraction,
+    bias_and_noise,
+    fresh_points_needed,
+)
 from scoredrift.generations.certificates import FloorCertificate, certify_floor, uniform_excess
 from scoredrift.generations.curation import Curated, curate
 from scoredrift.generations.features import SampledStep, step_from_samples
@@ -26,6 +33,8 @@ from scoredrift.generations.fits import (
 )
 from scoredrift.generations.floor_potentials import FloorPotential, floor_potential, sharp_floor_constant
 from scoredrift.generations.forgetting import (
+    Accumulated,
+    accumulated,
     discounted,
     divergence_floor,
     half_life,
@@ -42,6 +51,9 @@ from scoredrift.generations.surds import Surd, room_below_zero
 
 __all__ = [
     "Accumulate",
+    "Accumulated",
+    "BestFraction",
+    "BiasAndNoise",
     "Contributions",
     "Curated",
     "Fit",
@@ -64,6 +76,9 @@ __all__ = [
     "SimulatedKernelFit",
     "SimulatedModel",
     "Surd",
+    "accumulated",
+    "best_fraction",
+    "bias_and_noise",
     "certify_floor",
     "contributions",
     "curate",
@@ -71,6 +86,7 @@ __all__ = [
     "discounted",
     "divergence_floor",
     "floor_potential",
+    "fresh_points_needed",
     "gaussian_fit",
     "gram",
     "half_life",
