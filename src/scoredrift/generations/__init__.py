@@ -12,6 +12,7 @@ from scoredrift.generations.accumulation import (
     steps,
 )
 from scoredrift.generations.certificates import FloorCertificate, certify_floor, uniform_excess
+from scoredrift.generations.enclosures import quadratic_ceilings
 from scoredrift.generations.features import SampledStep, step_from_samples
 from scoredrift.generations.fits import (
     KernelFit,
@@ -34,6 +35,7 @@ from scoredrift.generations.forgetting import (
 )
 from scoredrift.generations.histograms import histogram_divergence, histogram_recursion
 from scoredrift.generations.history import Generation, History, Measured
+from scoredrift.generations.intervals import Intervals
 from scoredrift.generations.limit import LawGeneration, recurse_laws
 from scoredrift.generations.recursion import Fit, recurse
 from scoredrift.generations.regimes import Accumulate, FreshFraction, Regime, Replace, law_of_training
@@ -49,6 +51,7 @@ __all__ = [
     "Generation",
     "GenerationStep",
     "History",
+    "Intervals",
     "KernelFit",
     "LawGeneration",
     "Measured",
@@ -75,6 +78,7 @@ __all__ = [
     "histogram_recursion",
     "law_of_training",
     "paper_floor",
+    "quadratic_ceilings",
     "recurse",
     "recurse_laws",
     "refreshed",
