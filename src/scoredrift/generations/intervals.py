@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 
@@ -52,8 +53,8 @@ class Intervals:
         low, high = (np.array([float(end) for end in side]) for side in zip(*ends, strict=True))
         return _outward(low, high)
 
-    def __getitem__(self, where: object) -> Intervals:
-        return Intervals(self.low[where], self.high[where])  # type: ignore[index]
+    def __getitem__(self, where: Any) -> Intervals:
+        return Intervals(self.low[where], self.high[where])
 
     def __neg__(self) -> Intervals:
         return Intervals(-self.high, -self.low)
