@@ -20,6 +20,7 @@ from scoredrift.generations.budgets import (
 )
 from scoredrift.generations.certificates import FloorCertificate, certify_floor, uniform_excess
 from scoredrift.generations.curation import Curated, curate
+from scoredrift.generations.enclosures import quadratic_ceilings
 from scoredrift.generations.features import SampledStep, step_from_samples
 from scoredrift.generations.fits import (
     KernelFit,
@@ -44,6 +45,7 @@ from scoredrift.generations.forgetting import (
 )
 from scoredrift.generations.histograms import histogram_divergence, histogram_recursion
 from scoredrift.generations.history import Generation, History, Measured
+from scoredrift.generations.intervals import Intervals
 from scoredrift.generations.limit import LawGeneration, recurse_laws
 from scoredrift.generations.recursion import Fit, recurse
 from scoredrift.generations.regimes import Accumulate, FreshFraction, Regime, Replace, law_of_training
@@ -63,6 +65,7 @@ __all__ = [
     "Generation",
     "GenerationStep",
     "History",
+    "Intervals",
     "KernelFit",
     "LawGeneration",
     "Measured",
@@ -94,6 +97,7 @@ __all__ = [
     "histogram_recursion",
     "law_of_training",
     "paper_floor",
+    "quadratic_ceilings",
     "recurse",
     "recurse_laws",
     "refreshed",
