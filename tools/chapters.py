@@ -98,9 +98,9 @@ class Book:
     @cached_property
     def labels(self) -> Labels:
         """Everything in the book that can be referred to."""
-        labels = Labels()
+        labels, unnumbered = Labels(), dict[str, int]()
         for page, chapter in self.numbers.items():
-            counter = Counter(labels, str(page), chapter)
+            counter = Counter(labels, str(page), chapter, unnumbered if chapter is None else None)
             for cell in self.read(page).cells:
                 if cell.cell_type == "markdown":
                     counter.scan(cell.source)

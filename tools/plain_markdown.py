@@ -6,7 +6,7 @@ folded details, equations carry their number as a tag, references become numbers
 links. A construct without a plain form is an error, never raw text in a reader's notebook.
 
 Numbers follow Sphinx: equations, figures, exercises and theorem-like blocks (one counter for all
-of these) are counted within each numbered chapter.
+of these) are counted within each numbered chapter, and through all pages that have no number.
 """
 
 from __future__ import annotations
@@ -114,11 +114,20 @@ def split(text: str) -> list[str | Block]:
 
 
 class Counter:
-    """Numbers the labelled things of one page and enters them into the labels."""
+    """Numbers the labelled things of one page and enters them into the labels.
 
-    def __init__(self, labels: Labels, page: str, chapter: int | None) -> None:
+    Args:
+        labels: labels of the whole book.
+        page: path of the page.
+        chapter: number of the page, or None.
+        counts: how far the pages before have counted, by series; it is counted on from there.
+    """
+
+    def __init__(
+        self, labels: Labels, page: str, chapter: int | None, counts: dict[str, int] | None = None
+    ) -> None:
         self.labels, self.page, self.chapter = labels, page, chapter
-        self._counts: dict[str, int] = {}
+        self._counts = {} if counts is None else counts
 
     def number(self, series: str, kind: str, label: str | None) -> None:
         """Count one thing of a series."""

@@ -14,6 +14,9 @@ TEXTS = {
     for part, folder in PARTS.items()
     for path in sorted((ROOT / "book" / folder).glob("*.md"))
 }
+TEXTS["III", "best-floor"] = (ROOT / "book/back/best-floor.md").read_text(
+    encoding="utf-8"
+)  # a proof of part III
 
 MATHS = re.compile(r"\$\$(.+?)\$\$|\$([^$]+)\$", re.DOTALL)
 CELL = re.compile(r"^```\{code-cell\}.*?^```$", re.DOTALL | re.MULTILINE)

@@ -121,3 +121,11 @@ def test_cards_become_a_list(translate: Translator) -> None:
 def test_a_label_is_defined_once(translate: Translator) -> None:
     with pytest.raises(NoPlainFormError, match="thm-one"):
         Counter(translate.labels, "book/other.md", 4).scan(":::{prf:theorem} T\n:label: thm-one\n\nx\n:::")
+
+
+def test_pages_without_a_number_are_counted_through() -> None:
+    labels, counts = Labels(), dict[str, int]()
+    for name in ("one", "two"):
+        counter = Counter(labels, f"book/{name}.md", None, counts)
+        counter.scan(f":::{{prf:theorem}} T\n:label: thm-{name}\n\nx\n:::")
+    assert [labels[label].text for label in ("thm-one", "thm-two")] == ["1", "2"]

@@ -4,8 +4,8 @@ With β = 1 − α and deviations x, y ≥ −1 of two generations in a row, in 
 
     f(x, y) = (y − βx)²/(1 + βx) = y'²/x' − 2y' + x',        y' = 1 + y,  x' = 1 + βx ≥ α.
 
-The floor I/λ follows from a ψ with |ψ| ≤ C (1 + x²) and f(x, y) ≤ λx² + ψ(x) − ψ(y) (chapter “Errors
-that persist”). Put ψ = Γ − λx². Then the inequality says that for all x ≥ −1
+The floor I/λ follows from a ψ with |ψ| ≤ C (1 + x²) and f(x, y) ≤ λx² + ψ(x) − ψ(y) (page “The best
+floor, proved”). Put ψ = Γ − λx². Then the inequality says that for all x ≥ −1
 
     𝒯Γ(x) = sup_{y ≥ −1} [f(x, y) + Γ(y) − λy²] ≤ Γ(x).                                             (∗)
 
