@@ -2,7 +2,7 @@
 
     minutes = words/200 + displays/4 + figures/2 + lines of visible code/25,
 
-proofs counted, exercises with their solutions and folded code left out. A reader of mathematics is
+proofs counted, exercises with their solutions, folded code and checks left out. A reader of mathematics is
 slower, one who skips the proofs is faster; what the number is for is to compare chapters.
 """
 
@@ -16,7 +16,7 @@ from nbformat import NotebookNode
 import chapters
 import plain_markdown
 
-FOLDED = {"hide-input", "hide-cell", "remove-input", "remove-cell"}
+FOLDED = {"hide-input", "hide-cell", "check"}
 DISPLAY = re.compile(r"^\$\$\s*$.*?^\$\$.*?$", re.M | re.S)
 FORMULA = re.compile(r"\$[^$]+\$")
 ROLE = re.compile(r"\{[\w:-]+\}`[^`]*`")
