@@ -143,7 +143,7 @@ class Check:
         """Name of the place in the page where it is shown.
 
         >>> at_most("C1", "1 ≤ 2", 1, 2, seed=None, scale="exact").anchor
-        'check-c1-5b9c1ed4'
+        'check-c1-d5b3993e'
         """
         return f"check-{self.claim.lower()}-{zlib.crc32(self.statement.encode()):08x}"
 

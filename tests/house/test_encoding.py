@@ -20,7 +20,9 @@ def without_encoding(tree):
         )
         owner = ast.unparse(node.func.value) if isinstance(node.func, ast.Attribute) else ""
         first_is_encoding = name == "read_text" and node.args
-        if name in ("read_text", "write_text", "open") and not (binary or owner == "os" or first_is_encoding):
+        if name in ("read_text", "write_text", "open") and not (
+            binary or owner in ("os", "Image") or first_is_encoding
+        ):
             yield node.lineno
 
 
@@ -34,6 +36,6 @@ def test_text_is_read_and_written_in_utf_8(folder):
 
 def test_the_search_for_encodings_sees_every_way_to_forget_them():
     bad = "p.read_text()\np.write_text('x')\nopen('x')\np.open('w')\nopen('x', mode='a')"
-    good = "p.read_text('utf-8')\np.open('rb')\nopen('x', mode='wb')\np.write_text('x', encoding='utf-8')\nos.open('x')"
+    good = "p.read_text('utf-8')\np.open('rb')\nopen('x', mode='wb')\np.write_text('x', encoding='utf-8')\nos.open('x')\nImage.open('x')"
     assert list(without_encoding(ast.parse(bad))) == [1, 2, 3, 4, 5]
     assert list(without_encoding(ast.parse(good))) == []
