@@ -153,11 +153,12 @@ def test_budget_by_a_search():
     def excess(log_fresh):
         return best_fraction(1e-3, 20, math.exp(log_fresh)).drift.value - 0.05
 
-    assert fresh_points_needed(0.05, bias=1e-3, parameters=20) == pytest.approx(
-        math.exp(brentq(excess, 0, 20))
-    )
+    for wanted in (0.05, 2.7e-3):  # with synthetic data, and where fresh data alone are best
+        sought = math.exp(brentq(lambda x, y=wanted: excess(x) + 0.05 - y, 0, 20))
+        found = fresh_points_needed(wanted, bias=1e-3, parameters=20)
+        assert found == pytest.approx(sought)
     assert fresh_points_needed(1e-3, bias=1e-3, parameters=20) == math.inf
-    assert fresh_points_needed(1e200, bias=1e-200, parameters=2.0) == pytest.approx(1e-200)
+    assert fresh_points_needed(1e200, bias=1e-200, parameters=2.0) == pytest.approx(1e-200, abs=0)
 
 
 @pytest.mark.parametrize("wrong", [0.0, -1.0, math.inf, math.nan, Estimate(-0.1, 0.2)])

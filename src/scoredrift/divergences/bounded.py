@@ -125,8 +125,9 @@ def midpoint_chi2(p: Density, q: Density, n: int, *, generator: torch.Generator)
         generator: source of randomness, on the device of the laws.
 
     Returns:
-        Estimate, without unit. Symmetric in P and Q; its draws lie in [0, 1], so its standard error can be
-        trusted whatever the tails.
+        Estimate, without unit. Symmetric in P and Q; its draws lie in [0, 1], so it has a variance whatever
+        the tails. Laws that differ on rare events only look alike until some draws meet them: take n well
+        above 20/TV, and above 20/(1 − TV) for laws that hardly overlap.
 
     Raises:
         ValueError: n < 2, a generator on another device, or log-densities that are NaN or both −∞.
@@ -158,8 +159,8 @@ def total_variation(p: Density, q: Density, n: int, *, generator: torch.Generato
         generator: source of randomness, on the device of the laws.
 
     Returns:
-        Estimate; its draws lie in [0, 1], so its standard error can be trusted whatever the tails, and it
-        stays in proportion where the laws are close.
+        Estimate; its draws lie in [0, 1], so it has a variance whatever the tails. Laws that differ on rare
+        events only look alike until some draws meet them.
 
     Raises:
         ValueError: n < 2, a generator on another device, or log-densities that are NaN or both −∞.
