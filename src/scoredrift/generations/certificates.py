@@ -61,7 +61,7 @@ class FloorCertificate:
         checks: how many quadratics on a piece were examined.
         margin: least Γ(x) − 𝒯Γ(x) over nodes but ±x_0, rounded, or a number below it where the proof is by
             intervals. It is 0 if λ = λ(α), and cannot be more.
-        inner_margin: the same without the nodes −1 and X, near which the two cells move.
+        inner_margin: the same without the nodes −1 and x_1, near which the two cells move.
 
     >>> certify_floor("0.1").potential
     FloorPotential(80 nodes, x_0=0.1, x_1=0.9)
@@ -217,7 +217,7 @@ class _Proof:
             _checks.refuse("slope", g.slope, f"let it be at least β = {self.beta}, or 𝒯Γ outgrows Γ")
 
     def gaps(self) -> list[float]:
-        """Show TG ≤ G without rounding; return G − TG at the nodes but ±d, rounded."""
+        """Show 𝒯Γ ≤ Γ without rounding; return Γ − 𝒯Γ at the nodes but ±x_0, rounded."""
         self.between()
         inside = (self.potential.inside, self.potential.inside + 1)
         return [self.at_node(i) for i in range(len(self.potential.nodes)) if i not in inside]
@@ -229,7 +229,7 @@ class _Proof:
         if not holds:
             _checks.refuse("curvature", f"{float(self.potential.curvature):.9g}", remedy)
         if not gaps.min() >= 0:
-            _checks.refuse("potential", f"G − TG ≥ {gaps.min():.2g} at the nodes", remedy)
+            _checks.refuse("potential", f"Γ − 𝒯Γ ≥ {gaps.min():.2g} at the nodes", remedy)
         return [float(gap) for gap in gaps]
 
     def cut(self) -> Iterator[_Piece]:

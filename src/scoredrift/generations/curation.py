@@ -1,15 +1,15 @@
 """Curation: a verifier looks at what a model made before the next one is trained on it.
 
 It knows the ratio r = p̂/p and a cap Λ > 0. Thinning keeps a point with probability min(1, Λ/r); rejecting
-keeps it exactly if r ≤ Λ. The mass m that is removed is replaced by fresh data (top-up), or else what is
+keeps it exactly if r ≤ Λ. The mass z that is removed is replaced by fresh data (top-up), or else what is
 left is normalised:
 
-    thinning    r̃ = min(r, Λ) + m,        or min(r, Λ)/(1 − m),
-    rejecting   r̃ = r 1{r ≤ Λ} + m,       or r 1{r ≤ Λ}/(1 − m).
+    thinning    r̃ = min(r, Λ) + z,        or min(r, Λ)/(1 − z),
+    rejecting   r̃ = r 1{r ≤ Λ} + z,       or r 1{r ≤ Λ}/(1 − z).
 
 Thinning crosses r once, as a function of r, so it never increases a mean of a convex function of r: KL, χ²
 and total variation all fall, for every Λ. Rejecting does so for χ², with a top-up and Λ ≥ 2, and not in
-general. With a top-up r̃ ≤ Λ + m, so that χ²(p̃‖p) ≤ Λ + m − 1, however heavy the tail of r was.
+general. With a top-up r̃ ≤ Λ + z, so that χ²(p̃‖p) ≤ Λ + z − 1, however heavy the tail of r was.
 
 Source: ours.
 """
@@ -29,7 +29,7 @@ class Curated(NamedTuple):
 
     Args:
         law: p̃, probabilities of the cells, shape ``[K]``.
-        removed: m, the mass of the model that was removed.
+        removed: z, the mass of the model that was removed.
 
     >>> Curated(torch.tensor([0.5, 0.5]), 0.1).removed
     0.1
@@ -42,7 +42,7 @@ class Curated(NamedTuple):
 def curate(data: Tensor, model: Tensor, *, cap: float, reject: bool = False, top_up: bool = True) -> Curated:
     """Law of a model's points after a verifier has thinned or rejected those with p̂/p > Λ.
 
-        p̃ = min(p̂, Λ p) + m p,    m = 1 − Σ min(p̂, Λ p)
+        p̃ = min(p̂, Λ p) + z p,    z = 1 − Σ min(p̂, Λ p)
 
     Args:
         data: p, probabilities of the cells, shape ``[K]``; a density on nodes is one after multiplication
@@ -53,7 +53,7 @@ def curate(data: Tensor, model: Tensor, *, cap: float, reject: bool = False, top
         top_up: replace what was removed by fresh data; otherwise normalise what is left.
 
     Returns:
-        Curated: p̃ and m. In a generation with the fresh fraction α, a top-up makes it α + (1 − α) m.
+        Curated: p̃ and z. In a generation with the fresh fraction α, a top-up makes it α + (1 − α) z.
 
     Raises:
         ValueError: vectors that are not probabilities of the same cells, Λ ≤ 0, or nothing left to

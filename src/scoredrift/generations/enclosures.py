@@ -53,7 +53,7 @@ def quadratic_ceilings(
 
 
 def _enclosed_gaps(potential: FloorPotential, beta: Fraction, lam: Surd) -> tuple[np.ndarray, bool, int]:
-    """Lower bounds of G − TG at the nodes but ±d, whether (∗∗) holds on [−d, d], and how many quadratics.
+    """Lower bounds of Γ − 𝒯Γ at the nodes but ±x_0, whether (∗∗) holds on [−x_0, x_0], and how many quadratics.
 
     ``potential`` has the form that ``certify_floor`` asks for.
     """
@@ -64,7 +64,7 @@ def _enclosed_gaps(potential: FloorPotential, beta: Fraction, lam: Surd) -> tupl
     s, k = _joined(rise, _one(g.slope)), _one(0)
     u = values - s * low
     number = len(g.nodes)
-    inner = np.arange(number) == g.inside  # the piece cx²
+    inner = np.arange(number) == g.inside  # the piece γx²
     s, u = (Intervals(np.where(inner, 0, each.low), np.where(inner, 0, each.high)) for each in (s, u))
     curved = _one(g.curvature)
     k = Intervals(np.where(inner, curved.low, 0.0), np.where(inner, curved.high, 0.0))
@@ -72,7 +72,7 @@ def _enclosed_gaps(potential: FloorPotential, beta: Fraction, lam: Surd) -> tupl
     finite = Intervals(np.where(last, 0.0, high.low), np.where(last, 0.0, high.high))
 
     def above(x: Intervals, value: Intervals) -> np.ndarray:
-        """Upper bounds of f(x, y) + G(y) − λy² − value, shape [points, pieces]."""
+        """Upper bounds of f(x, y) + Γ(y) − λy² − value, shape [points, pieces]."""
         t = keep * x[:, None]
         m = one / (one + t)
         a, b = m + k - most, s - _one(2) * t * m
@@ -81,7 +81,7 @@ def _enclosed_gaps(potential: FloorPotential, beta: Fraction, lam: Surd) -> tupl
     outside = [i for i in range(number) if i not in (g.inside, g.inside + 1)]
     gaps = -above(nodes[outside], values[outside]).max(1)
     d = _one(g.nodes[g.inside + 1])
-    rest = one - keep * d - keep * keep / curved  # 1/K
+    rest = one - keep * d - keep * keep / curved  # 1/C
     ceiling = most - one / rest
     holds = bool(rest.low[0] > 0 and curved.high[0] <= ceiling.low[0])
     zero = Intervals(np.zeros(number), np.zeros(number))
