@@ -9,7 +9,16 @@ from helpers import gaussian, line, seeded
 from scoredrift.divergences import kl_on_nodes
 from scoredrift.estimates import Estimate
 from scoredrift.laws import Marginal, mixture_of_five, mixture_of_three, on_nodes
-from scoredrift.paths import exact_ratios, generate_on_nodes, learned_energy, simulated_ratios
+from scoredrift.paths import (
+    ExponentialIntegrator,
+    evolve_density,
+    exact_ratios,
+    generate_on_nodes,
+    generated_mixture,
+    learned_energy,
+    simulate,
+    simulated_ratios,
+)
 from scoredrift.process import OrnsteinUhlenbeck
 from scoredrift.scores import ConstantField, Flow, FunctionScore, LinearField
 
@@ -97,3 +106,31 @@ BAD = [
 def test_bad_input_is_named(words, call):
     with pytest.raises(ValueError, match=words):
         call()
+
+
+def test_the_generated_mixture_is_the_law_of_the_sampler():
+    """Draws of the sampler itself agree with its distribution function, and with the density evolved on nodes."""
+    flow = Flow(mixture_of_three(), OU)
+    grid = OU.geometric_grid(40)
+
+    def score(x, t):
+        return flow(x, t) + 0.3 * torch.tanh(x - 1)
+
+    start = torch.exp(-(NODES**2) / 2) / (2 * torch.pi) ** 0.5
+    law = generated_mixture(score, start, NODES, grid)
+    evolved = evolve_density(score, start, NODES, grid, ExponentialIntegrator())
+    assert torch.allclose(on_nodes(law, NODES), evolved, rtol=1e-6, atol=1e-10)
+    g, n = torch.Generator().manual_seed(0), 40_000
+    x = torch.randn(n, 1, generator=g, dtype=torch.float64)
+    x = simulate(score, x, grid, ExponentialIntegrator(), generator=g)
+    for draws in (x, law.sample(n, generator=g)):
+        for at in (-2.0, -0.5, 0.0, 1.0, 2.0):
+            share = float(law.weights @ torch.special.ndtr((at - law.means[:, 0]) / law.variances.sqrt()))
+            below = float((draws < at).double().mean())
+            assert abs(below - share) < 5 * (share * (1 - share) / n) ** 0.5
+
+
+def test_a_generated_mixture_needs_two_steps():
+    start = torch.exp(-(NODES**2) / 2) / (2 * torch.pi) ** 0.5
+    with pytest.raises(ValueError, match=r"grid\.shape .*two or more steps"):
+        generated_mixture(lambda x, t: -x, start, NODES, OU.geometric_grid(1))

@@ -16,7 +16,7 @@ from scoredrift.paths.integrators import (
     VectorField,
     stochastic,
 )
-from scoredrift.paths.line import GeneratedLaw, generate_on_nodes
+from scoredrift.paths.line import GeneratedLaw, generate_on_nodes, generated_mixture
 from scoredrift.paths.ratios import PathRatios, exact_ratios, simulated_ratios
 from scoredrift.paths.simulation import (
     Functional,
@@ -53,6 +53,7 @@ __all__ = [
     "exact_paths",
     "exact_ratios",
     "generate_on_nodes",
+    "generated_mixture",
     "held_energy",
     "ideal_energy",
     "learned_energy",

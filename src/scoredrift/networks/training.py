@@ -1,0 +1,389 @@
+"""Training of a network that predicts the noise, which can be stopped at any moment and goes on to the same weights.
+
+Every ``check_every`` steps, the average of the weights is judged on points that it was not trained on,
+always with the same noise; the best average so far is what training returns, and all that is needed to go on
+is written to a file. On a CPU, what was interrupted and resumed ends with the same bits.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import math
+from collections.abc import Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.optim.lr_scheduler import LambdaLR
+from torch.optim.swa_utils import AveragedModel
+from tqdm import tqdm
+
+from scoredrift import _checks
+from scoredrift.networks.losses import Weighting, by_energy, denoising_terms, spread_times
+from scoredrift.process import OrnsteinUhlenbeck, TimeSampler, log_uniform_times
+from scoredrift.runs import describe, load, locked, place, save
+
+_FILE = "training.safetensors"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a network is trained: AdamW, warm-up and cosine decay of the rate, and an average of the weights.
+
+    The weights that count are W̄ ← r W̄ + (1 − r) W with r = min(averaging, (1 + k)/(10 + k)) after step k.
+    Sources: Loshchilov and Hutter 2019 (arXiv 1711.05101); Polyak averaging as in Ho et al. 2020.
+
+    Args:
+        steps: updates ≥ 1.
+        batch: points of an update.
+        rate: largest learning rate.
+        warm_up: share of the steps over which the rate rises to it.
+        averaging: r of the average, in [0, 1).
+        weight_decay: of AdamW.
+        clip: largest norm of a gradient.
+        weighting: w(t) of the loss; ``by_energy`` trains what the theory measures.
+        times: density of the times of a batch.
+        held_out: share of the points to judge by, in (0, 1).
+        check_every: steps between two judgements, and between two files.
+        patience: judgements without a better one after which training ends; None for never.
+        compiled: let ``torch.compile`` translate the network, which pays for large ones on a GPU.
+
+    Raises:
+        ValueError: numbers outside their ranges.
+
+    >>> Recipe(steps=1000).batch
+    256
+    """
+
+    steps: int
+    batch: int = 256
+    rate: float = 2e-3
+    warm_up: float = 0.05
+    averaging: float = 0.995
+    weight_decay: float = 0.0
+    clip: float = 1.0
+    weighting: Weighting = by_energy
+    times: TimeSampler = log_uniform_times
+    held_out: float = 0.1
+    check_every: int = 200
+    patience: int | None = None
+    compiled: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch", "check_every"):
+            object.__setattr__(self, name, _checks.count(name, getattr(self, name)))
+        if self.patience is not None:
+            object.__setattr__(self, "patience", _checks.count("patience", self.patience))
+        for name in ("rate", "clip"):
+            _checks.width(name, getattr(self, name))
+        _checks.number("weight_decay", self.weight_decay, low=0.0)
+        for name, low in (("warm_up", 0.0), ("averaging", 0.0), ("held_out", 0.0)):
+            value = _checks.number(name, getattr(self, name), low=low)
+            if value >= 1 or (name == "held_out" and value == 0):
+                _checks.refuse(name, value, "pass a share below 1" + (", above 0" * (name == "held_out")))
+
+
+class Trained(NamedTuple):
+    """A trained network and how it came about.
+
+    Args:
+        network: the best average, in ``eval`` mode and without gradients: ε̂(x, t).
+        steps: steps at which it was judged, ``[k]``.
+        losses: mean loss of the batches between two judgements, ``[k]``.
+        held_out: loss of the average on points that were held out, ``[k]``, always with the same noise.
+        best: step of the average that is returned.
+
+    >>> Trained(torch.nn.Identity(), *torch.ones(3, 1), 1).best
+    1
+    """
+
+    network: torch.nn.Module
+    steps: Tensor
+    losses: Tensor
+    held_out: Tensor
+    best: int
+
+
+def train(
+    network: torch.nn.Module,
+    data: Tensor,
+    process: OrnsteinUhlenbeck,
+    recipe: Recipe,
+    *,
+    generator: torch.Generator,
+    folder: Path | str | None = None,
+    progress: bool = False,
+) -> Trained:
+    """Train a network to predict the noise of diffused data, by denoising score matching.
+
+    On CUDA, networks compute in bfloat16 with float32 weights, images with their channels last.
+
+    Args:
+        network: maps points ``[n, d]`` and times ``[n]`` to ε̂ ``[n, d]``; trained where it is, in place.
+        data: training set, shape ``[n, d]``, in the precision and on the device of the network.
+        process: forward process.
+        recipe: how.
+        generator: source of all randomness, on the device of the data.
+        folder: where to keep what is needed to go on; a run that finds its own file goes on from there.
+        progress: show a progress bar.
+
+    Returns:
+        Trained.
+
+    Raises:
+        ValueError: data that are not finite, constant in a coordinate, too few for a batch, beyond ±30, or of another
+            precision or device; a loss that is not a number (the last good file stays); a folder with the
+            file of another training.
+
+    >>> from scoredrift.networks import PointNetwork, initialised
+    >>> g = torch.Generator().manual_seed(0)
+    >>> x = 0.5 * torch.randn(2000, 1, generator=g)
+    >>> network = initialised(lambda: PointNetwork(1, width=16, depth=1), generator=g)
+    >>> done = train(network, x, OrnsteinUhlenbeck(), Recipe(steps=100, check_every=50), generator=g)
+    >>> bool(done.held_out[-1] < done.held_out[0]), done.best
+    (True, 100)
+    """
+    run = _Run(network, data, process, recipe, generator, folder)
+    with nullcontext() if run.path is None else locked(run.path.parent):
+        run.resume()
+        bar = tqdm(initial=run.step, total=recipe.steps, disable=not progress, desc="training")
+        while not run.finished:
+            before = run.step
+            run.advance()
+            bar.update(run.step - before)
+            bar.set_postfix(held_out=f"{run.held_out[-1]:.4g}")
+        bar.close()
+    return run.result()
+
+
+class _Run:
+    """State of one training: weights, average, optimiser, best, curves, random numbers."""
+
+    def __init__(
+        self,
+        network: torch.nn.Module,
+        data: Tensor,
+        process: OrnsteinUhlenbeck,
+        recipe: Recipe,
+        generator: torch.Generator,
+        folder: Path | str | None,
+    ) -> None:
+        _fits(network, data, recipe, generator)
+        _checks.process(process)
+        self.process, self.recipe, self.generator = process, recipe, generator
+        self.path = None if folder is None else place(folder) / _FILE
+        self.settings = {
+            "recipe": describe(recipe),
+            "process": describe(process),
+            "network": _digest(network.state_dict()),
+            "data": _digest({"data": data}),
+            "generator": _digest({"state": generator.get_state()}),
+        }
+        order = torch.randperm(len(data), generator=generator, device=data.device)
+        held = max(1, round(recipe.held_out * len(data)))
+        self.judged, self.data = data[order[:held]], data[order[held:]]
+        self.at = spread_times(process, held, generator=generator, times=recipe.times)
+        mixed = torch.randperm(held, generator=generator, device=data.device)
+        self.at = self.at._replace(t=self.at.t[mixed], weight=self.at.weight[mixed])
+        self.noise = torch.randn(self.judged.shape, generator=generator, dtype=data.dtype, device=data.device)
+
+        self.network = network.train()
+        self.fast = data.device.type == "cuda"
+        if self.fast:
+            network.to(memory_format=torch.channels_last)
+        self.called = torch.compile(network) if recipe.compiled else network
+        self.average = AveragedModel(network, multi_avg_fn=self._average).eval()
+        self.optimiser = torch.optim.AdamW(
+            network.parameters(), lr=recipe.rate, weight_decay=recipe.weight_decay, foreach=True
+        )
+        self.schedule = LambdaLR(self.optimiser, self._share_of_rate)
+        self.step, self.best = 0, 0
+        self.best_weights = copy.deepcopy(self.average.module.state_dict())
+        self.steps: list[int] = []
+        self.losses: list[float] = []
+        self.held_out: list[float] = []
+
+    @property
+    def finished(self) -> bool:
+        """All steps are done, or the judgements have not improved for long."""
+        if self.step >= self.recipe.steps:
+            return True
+        patience = self.recipe.patience
+        return patience is not None and len([s for s in self.steps if s > self.best]) >= patience
+
+    def advance(self) -> None:
+        """Steps up to the next judgement, the judgement, and the file."""
+        last = min(
+            self.recipe.steps, self.step - self.step % self.recipe.check_every + self.recipe.check_every
+        )
+        losses = [self._update() for _ in range(last - self.step)]
+        held = float(self._judge())
+        if not math.isfinite(held):
+            self._lost("loss on what was held out", held)
+        if not self.held_out or held < min(self.held_out):
+            self.best, self.best_weights = self.step, copy.deepcopy(self.average.module.state_dict())
+        self.steps.append(self.step)
+        self.losses.append(sum(losses) / len(losses))
+        self.held_out.append(held)
+        if self.path is not None:
+            self._write()
+
+    def result(self) -> Trained:
+        """The best average, ready to be used."""
+        network = copy.deepcopy(self.network)
+        network.load_state_dict(self.best_weights)
+        curves = (torch.tensor(curve, dtype=torch.float64) for curve in (self.losses, self.held_out))
+        return Trained(network.eval().requires_grad_(False), torch.tensor(self.steps), *curves, self.best)
+
+    def resume(self) -> None:
+        """Take up the state of the file, if there is one, and it is of this training."""
+        if self.path is None or not self.path.exists():
+            return
+        state, note = load(self.path)
+        for name, here in self.settings.items():
+            if note.get("settings", {}).get(name) != here:
+                remedy = f"it holds another training, which differs in its {name}: take another folder"
+                _checks.refuse("folder", str(self.path.parent), remedy)
+        self.network.load_state_dict(_part(state, "network"))
+        self.average.module.load_state_dict(_part(state, "average"))
+        self.best_weights = _part(state, "best")
+        self.average.n_averaged.fill_(note["step"])
+        moments: dict[int, dict[str, Tensor]] = {}
+        for key, value in _part(state, "optimiser").items():
+            index, _, name = key.partition(".")
+            moments.setdefault(int(index), {})[name] = value
+        groups = self.optimiser.state_dict()["param_groups"]
+        self.optimiser.load_state_dict({"state": moments, "param_groups": groups})
+        self.generator.set_state(state["generator"])
+        self.step, self.best = note["step"], note["best"]
+        self.steps, self.losses, self.held_out = note["steps"], note["losses"], note["held_out"]
+        self.schedule = LambdaLR(self.optimiser, self._share_of_rate, last_epoch=self.step - 1)
+
+    def _write(self) -> None:
+        assert self.path is not None
+        moments = {
+            f"{index}.{name}": value
+            for index, values in self.optimiser.state_dict()["state"].items()
+            for name, value in values.items()
+        }
+        parts = {
+            "network": self.network.state_dict(),
+            "average": self.average.module.state_dict(),
+            "best": self.best_weights,
+            "optimiser": moments,
+        }
+        tensors = {
+            f"{part}/{name}": value for part, values in parts.items() for name, value in values.items()
+        }
+        curves = {"steps": self.steps, "losses": self.losses, "held_out": self.held_out}
+        note = {"settings": self.settings, "step": self.step, "best": self.best, **curves}
+        save(self.path, tensors | {"generator": self.generator.get_state()}, note)
+
+    def _update(self) -> float:
+        chosen = torch.randint(
+            len(self.data), (self.recipe.batch,), generator=self.generator, device=self.data.device
+        )
+        points = self.data[chosen]
+        at = spread_times(self.process, len(points), generator=self.generator, times=self.recipe.times)
+        noise = torch.randn(points.shape, generator=self.generator, dtype=points.dtype, device=points.device)
+        with torch.autocast("cuda", torch.bfloat16, enabled=self.fast):
+            loss = denoising_terms(self.called, points, noise, at, self.recipe.weighting).mean()
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            self._lost("loss", value)
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.clip)
+        self.optimiser.step()
+        self.schedule.step()
+        self.average.update_parameters(self.network)
+        self.step += 1
+        return value
+
+    @torch.no_grad()
+    def _judge(self) -> Tensor:
+        total = torch.zeros((), dtype=torch.float64, device=self.data.device)
+        for rows in torch.arange(len(self.judged), device=self.data.device).split(4 * self.recipe.batch):
+            at = self.at._replace(t=self.at.t[rows], weight=self.at.weight[rows])
+            with torch.autocast("cuda", torch.bfloat16, enabled=self.fast):
+                terms = denoising_terms(
+                    self.average.module, self.judged[rows], self.noise[rows], at, self.recipe.weighting
+                )
+            total += terms.double().sum()
+        return total / len(self.judged)
+
+    def _share_of_rate(self, step: int) -> float:
+        """Share of the rate after so many steps: a straight rise, then half a cosine, as in diffusers."""
+        rising = round(self.recipe.warm_up * self.recipe.steps)
+        if step < rising:
+            return step / rising
+        return 0.5 * (1 + math.cos(math.pi * (step - rising) / (self.recipe.steps - rising)))
+
+    def _average(self, averaged: Iterator[Tensor], current: Iterator[Tensor], count: Any) -> None:
+        share = 1 - min(self.recipe.averaging, (1 + float(count)) / (10 + float(count)))
+        torch._foreach_lerp_(list(averaged), list(current), share)
+
+    def _lost(self, what: str, value: float) -> None:
+        kept = (
+            "" if self.path is None or not self.path.exists() else f"; {self.path} is of the last good step"
+        )
+        _checks.refuse(
+            f"{what} at step {self.step + 1}",
+            value,
+            f"lower rate = {self.recipe.rate}, or scale the data{kept}",
+        )
+
+
+def _fits(network: Any, data: Tensor, recipe: Recipe, generator: torch.Generator) -> None:
+    if not isinstance(network, torch.nn.Module) or not any(p.requires_grad for p in network.parameters()):
+        _checks.refuse(
+            "network", f"a {type(network).__name__}", "pass a torch.nn.Module with parameters to train"
+        )
+    if isinstance(data, Tensor) and data.ndim > 2:
+        remedy = "pass points [n, d]: Images(network, shape).to_points(images)"
+        _checks.refuse("data.shape", list(data.shape), remedy)
+    if isinstance(data, Tensor) and not data.is_floating_point():
+        remedy = "pass numbers around zero: data.float() / 127.5 - 1 for bytes"
+        _checks.refuse("data.dtype", data.dtype, remedy)
+    _checks.points("data", data)
+    weights = next(p for p in network.parameters() if p.requires_grad)
+    if weights.dtype != data.dtype:
+        _checks.refuse(
+            "data.dtype", data.dtype, f"the network computes in {weights.dtype}; convert one of the two"
+        )
+    if weights.device != data.device:
+        _checks.refuse(
+            "data.device", data.device, f"the network is on {weights.device}; move one with .to(device)"
+        )
+    _checks.generator_on(generator, data.device)
+    rest = len(data) - max(1, round(recipe.held_out * len(data)))
+    if rest < recipe.batch:
+        remedy = (
+            f"{rest} are left to train on, fewer than batch = {recipe.batch}: more data, or a smaller batch"
+        )
+        _checks.refuse("data.shape", list(data.shape), remedy)
+    largest = float(data.abs().max())
+    if largest > 30:
+        remedy = "noise of size 1 is added to it: scale the data to about [−1, 1], or to variance 1"
+        _checks.refuse("data", f"numbers up to {largest:.3g}", remedy)
+    fixed = (data == data[0]).all(0).nonzero()
+    if len(fixed):
+        place = int(fixed[0])
+        remedy = "leave such columns out, or add noise of the size of a grey level to all (dequantise)"
+        _checks.refuse(f"data[:, {place}]", f"always {float(data[0, place]):.4g}", remedy)
+
+
+def _part(state: dict[str, Tensor], part: str) -> dict[str, Tensor]:
+    return {name.partition("/")[2]: value for name, value in state.items() if name.startswith(part + "/")}
+
+
+def _digest(tensors: dict[str, Tensor]) -> str:
+    sha = hashlib.sha256()
+    for name, value in tensors.items():
+        sha.update(f"{name} {value.dtype} {list(value.shape)}".encode())
+        sha.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return sha.hexdigest()
