@@ -160,6 +160,16 @@ def points(name: str, x: Any, dim: int | None = None, like: Tensor | None = None
     return x
 
 
+def real(name: str, value: Any) -> Tensor:
+    """Return ``value``, a number or a tensor of any shape, as a tensor in float64."""
+    if isinstance(value, Tensor) and (value.is_complex() or value.is_meta):
+        refuse(name, f"a tensor of {value.dtype} on {value.device}", "pass real numbers")
+    try:
+        return torch.as_tensor(value, dtype=torch.float64)
+    except (TypeError, ValueError, RuntimeError, OverflowError):
+        refuse(name, repr(value)[:80], "pass a number or a tensor")
+
+
 def times(name: str, t: float | Tensor, x: Tensor, low: float, high: float) -> Tensor:
     """Return ``t`` as a tensor of shape ``[]`` or ``[n]`` beside ``x``, if it lies in [low, high]."""
     if isinstance(t, Tensor) and (t.is_meta or t.is_complex()):

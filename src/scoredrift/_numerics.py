@@ -63,7 +63,8 @@ def estimator(function: Callable[P, R]) -> Callable[P, R]:
 def precision(function: Any, x: Tensor) -> torch.dtype:
     """Precision that a function computes in: for a network that of its parameters, else that of x."""
     if not isinstance(function, torch.nn.Module):
-        return x.dtype
+        inside = getattr(function, "precision", None)  # of a score that holds a network
+        return inside(x) if callable(inside) else x.dtype
     held: list[Tensor] = [p for p in function.parameters() if p.is_floating_point()]
     held = held or [b for b in function.buffers() if b.is_floating_point()]
     kinds = {p.dtype for p in held}
@@ -94,23 +95,43 @@ def evaluate(
         _checks.refuse(
             name, f"a {type(function).__name__}", "pass a function of (x, t), a network or a score"
         )
-    if dtype is None and not isinstance(function, torch.nn.Module):
-        with full_precision():
-            value = function(x, t)
-    else:
-        inner = precision(function, x) if dtype is None else dtype
-        clock = torch.float32 if inner in _HALVES else inner
+    if dtype is not None or isinstance(function, torch.nn.Module):
         _checks.times("t", t, x, 0.0, float("inf"))
-        when = torch.as_tensor(t, dtype=clock, device=x.device).expand(len(x))
-        try:
-            with full_precision():
-                value = function(x.to(inner), when)
-        except RuntimeError as problem:
-            if inner not in _HALVES or "dtype" not in str(problem):
-                raise
-            remedy = "times come in float32, for 0.02 is no number of 8 bits; convert what is made of them"
-            _checks.refuse("t.dtype", f"float32, beside x in {inner} ({problem})", remedy)
-    value = _checks.vectors(name, value, x)
+        return called(function, x, t, name, dtype)
+    with full_precision():
+        value = function(x, t)
+    return _returned(name, value, x)
+
+
+def called(
+    function: Any, x: Tensor, reading: float | Tensor, name: str, dtype: torch.dtype | None = None
+) -> Tensor:
+    """As ``evaluate``, for what reads another clock than ours: any real numbers, ``[]`` or ``[n]``.
+
+    They come as ``[n]`` in the precision of the function, in float32 at least.
+    """
+    inner = precision(function, x) if dtype is None else dtype
+    clock = torch.float32 if inner in _HALVES else inner
+    when = torch.as_tensor(reading, dtype=clock, device=x.device).expand(len(x))
+    try:
+        with full_precision():
+            value = function(x.to(inner), when)
+    except RuntimeError as problem:
+        if inner not in _HALVES or "dtype" not in str(problem):
+            raise
+        remedy = "times come in float32, for 0.02 is no number of 8 bits; convert what is made of them"
+        _checks.refuse("t.dtype", f"float32, beside x in {inner} ({problem})", remedy)
+    return _returned(name, value, x)
+
+
+def tensor_in(value: Any) -> Any:
+    """The tensor ``sample`` of the object that models of diffusers return; anything else as it is."""
+    inside = getattr(value, "sample", None)
+    return inside if isinstance(inside, Tensor) else value
+
+
+def _returned(name: str, value: Any, x: Tensor) -> Tensor:
+    value = _checks.vectors(name, tensor_in(value), x)
     if value.is_complex():
         _checks.refuse(f"{name}.dtype", value.dtype, "return real numbers")
     return value.to(x.dtype)

@@ -67,7 +67,25 @@ def test_the_adapter_leaves_a_module_as_it_was():
 
 
 class Output:
-    sample = torch.zeros(5, *SHAPE)
+    """What models of diffusers return."""
+
+    def __init__(self, sample):
+        self.sample = sample
+
+
+def test_images_that_come_in_an_object_are_taken_out():
+    network = Convolution()
+    wrapped = Images(lambda images, t: Output(network(images, t)), SHAPE)
+    x = points(2, 5, 192).float()
+    assert torch.equal(FunctionScore(wrapped)(x, 0.5), FunctionScore(Images(network, SHAPE))(x, 0.5))
+    bare = FunctionScore(lambda x, t: Output(-x))
+    assert torch.equal(bare(x, 0.5), -x)
+
+
+def test_images_take_what_another_clock_reads():
+    x = points(2, 5, 192).float()
+    wanted = Convolution()(x.reshape(5, *SHAPE), torch.full((5,), -0.5)).flatten(1)
+    assert torch.equal(Images(Convolution(), SHAPE)(x, -0.5), wanted)
 
 
 IMAGE = Images(lambda images, t: images, SHAPE)
@@ -86,8 +104,8 @@ REFUSED = [
     ),
     (
         "network(images, t) = Output",
-        ".sample",
-        lambda: FunctionScore(Images(lambda images, t: Output(), SHAPE))(torch.zeros(5, 192), 1.0),
+        "sample",
+        lambda: FunctionScore(Images(lambda images, t: Output([1.0]), SHAPE))(torch.zeros(5, 192), 1.0),
     ),
 ]
 

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from scoredrift import _checks
+from scoredrift import _checks, _numerics
 
 
 class Images(torch.nn.Module):
@@ -21,6 +21,7 @@ class Images(torch.nn.Module):
 
     Args:
         network: maps images ``[n, C, H, W]`` and times ``[n]`` to images; a ``torch.nn.Module`` or a function.
+            Models of diffusers will do, which return an object with the images as its ``sample``.
         shape: (C, H, W), or the shape of whatever else is to be flattened.
 
     Raises:
@@ -60,11 +61,11 @@ class Images(torch.nn.Module):
         if x.is_complex():
             _checks.refuse("x.dtype", x.dtype, "pass real numbers")
         times = x if x.dtype in _checks.FLOATING else x.float()
-        _checks.times("t", t, times, 0.0, math.inf)
+        _checks.times("t", t, times, -math.inf, math.inf)  # or what another clock reads
         when = torch.as_tensor(t, device=x.device).expand(len(x))
-        value: Any = self.network(images, when)
+        value: Any = _numerics.tensor_in(self.network(images, when))
         if not isinstance(value, Tensor):
-            remedy = "return a tensor; where it comes in an object, Images(lambda x, t: network(x, t).sample, shape)"
+            remedy = "return a tensor, or an object that has it as its attribute sample"
             _checks.refuse("network(images, t)", type(value).__name__, remedy)
         if value.is_complex():
             _checks.refuse("network(images, t).dtype", value.dtype, "return real numbers")
