@@ -47,6 +47,13 @@ from scoredrift.generations.histograms import histogram_divergence, histogram_re
 from scoredrift.generations.history import Generation, History, Measured
 from scoredrift.generations.intervals import Intervals
 from scoredrift.generations.limit import LawGeneration, recurse_laws
+from scoredrift.generations.network_fits import (
+    LineFit,
+    LineModel,
+    NetworkFit,
+    NetworkModel,
+    WarmStart,
+)
 from scoredrift.generations.recursion import Fit, recurse
 from scoredrift.generations.regimes import Accumulate, FreshFraction, Regime, Replace, law_of_training
 from scoredrift.generations.surds import Surd, room_below_zero
@@ -68,8 +75,12 @@ __all__ = [
     "Intervals",
     "KernelFit",
     "LawGeneration",
+    "LineFit",
+    "LineModel",
     "Measured",
     "Memory",
+    "NetworkFit",
+    "NetworkModel",
     "NormalStartFit",
     "NormalStartModel",
     "Regime",
@@ -79,6 +90,7 @@ __all__ = [
     "SimulatedKernelFit",
     "SimulatedModel",
     "Surd",
+    "WarmStart",
     "accumulated",
     "best_fraction",
     "bias_and_noise",

@@ -53,6 +53,9 @@ class Fit(Protocol):
     >>> other: Fit = lambda data, *, generator: Bootstrap(data)
     >>> other(torch.zeros(5, 2), generator=torch.Generator()).sample(3, generator=torch.Generator()).shape
     torch.Size([3, 2])
+
+    A fit that goes on from the model before has a method ``continued(data, before, *, generator)``, too, which
+    is called from generation 1 on; ``before()`` gives that model.
     """
 
     def __call__(self, data: Tensor, *, generator: torch.Generator) -> Source:
@@ -135,9 +138,15 @@ def recurse(
     def numbers(index: int, purpose: str) -> torch.Generator:
         return generator_for(seed, index, purpose, device=device)
 
-    def fitted(index: int, training: Tensor) -> Source:
+    continued = getattr(fit, "continued", None)
+
+    def fitted(index: int, training: Tensor, before: Callable[[], Source] | None = None) -> Source:
         with _checks.placed(f"fit of generation {index}"):
-            model = fit(training, generator=numbers(index, "fit"))
+            source = numbers(index, "fit")
+            if index == 0 or continued is None:
+                model = fit(training, generator=source)
+            else:
+                model = continued(training, before or _nothing_before, generator=source)
         if not callable(getattr(model, "sample", None)):
             remedy = "return a model that draws points, by sample(n, generator=…)"
             _checks.refuse(f"fit(generation {index})", repr(model), remedy)
@@ -174,7 +183,7 @@ def recurse(
                 with _checks.placed(f"regime of generation {index}"):
                     training = regime.training_set(fresh, drawn, training, generator=numbers(index, "blend"))
             _checks.points(f"training set of generation {index}", training)
-            model = fitted(index, training)
+            model = fitted(index, training, before)
             with _checks.placed(f"sample of generation {index}"):
                 drawn = model.sample(size, generator=numbers(index, "sample"))
             _checks.points(f"points of generation {index}", drawn, training.shape[1])
@@ -210,6 +219,11 @@ def _training_law(
         return cast(Law, fitted(earlier, regime.earlier(training, index, earlier)))
 
     return law_of_training(regime, cast(Law, target), model, index)
+
+
+def _nothing_before() -> Source:
+    remedy = "it was not kept, and the fit goes on from it: give the fit a folder of its own"
+    _checks.refuse("model of the generation before", None, remedy)
 
 
 def _keep(model: Source) -> Callable[[], Source]:
