@@ -21,6 +21,7 @@ from properties import (
     fits,
     generations,
     laws,
+    networks,
     observability,
     paths,
     process,
@@ -41,6 +42,7 @@ ROOMS = (
     "experiments",
     "generations",
     "laws",
+    "networks",
     "observability",
     "paths",
     "runs",
@@ -49,7 +51,7 @@ ROOMS = (
 TABLES = (
     *(process, laws, samples, attention, scores, fields),
     *(estimates, divergences, paths, energies, observability, designs),
-    *(generations, budgets, fits, runs, experiments, variation),
+    *(generations, budgets, fits, networks, runs, experiments, variation),
 )
 ENTRIES = [entry for table in TABLES for entry in table.ENTRIES]
 CASES = [case for entry in ENTRIES for case in cases_of(entry)]

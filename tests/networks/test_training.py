@@ -38,7 +38,7 @@ def weights(network: torch.nn.Module) -> Tensor:
     return torch.cat([p.detach().reshape(-1) for p in network.parameters()])
 
 
-class Interrupted(Exception):
+class PowerCutError(Exception):
     """Stands for a power cut."""
 
 
@@ -53,7 +53,7 @@ class Fragile(PointNetwork):
         if self.training:
             self.calls[0] -= 1
             if self.calls[0] == 0:
-                raise Interrupted
+                raise PowerCutError
         return super().forward(x, t)
 
 
@@ -135,7 +135,7 @@ def test_what_was_interrupted_twenty_times_ends_with_the_same_bits(tmp_path):
                 generator=torch.Generator().manual_seed(5),
                 folder=tmp_path,
             )
-        except Interrupted:
+        except PowerCutError:
             cuts += 1
     assert cuts == 20
     assert torch.equal(weights(done.network), weights(whole.network))
@@ -155,7 +155,7 @@ def test_the_generator_goes_on_as_after_an_uninterrupted_run(tmp_path):
                 lambda calls=calls: Fragile(calls, width=8, depth=1),
                 generator=torch.Generator().manual_seed(2),
             )
-            with pytest.raises(Interrupted):
+            with pytest.raises(PowerCutError):
                 train(net, points(), OU, recipe, generator=g, folder=folder)
             continue
         train(fresh_network(), points(), OU, recipe, generator=g, folder=folder)
@@ -205,7 +205,7 @@ def test_a_loss_that_is_no_number_leaves_the_last_good_file(tmp_path):
     def poisoned(self: Fragile, x: Tensor, t: Tensor) -> Tensor:
         try:
             return sound(self, x, t)
-        except Interrupted:
+        except PowerCutError:
             return x * math.nan
 
     network.forward = poisoned.__get__(network)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -121,7 +121,7 @@ class NetworkFit:
     recipe: Recipe
     process: OrnsteinUhlenbeck
     steps: int = 60
-    integrator: Integrator = ExponentialIntegrator()
+    integrator: Integrator = field(default_factory=ExponentialIntegrator)
     folder: Path | str | None = None
     progress: bool = False
 

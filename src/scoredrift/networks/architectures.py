@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -34,13 +35,36 @@ def log_noise_level(t: Tensor) -> Tensor:
         t: time, any shape.
 
     Returns:
-        log σ_t, shape of t; −∞ at t = 0.
+        log σ_t, shape of t.
+
+    Raises:
+        ValueError: times that are not positive and finite.
 
     >>> log_noise_level(torch.tensor([math.log(2.0)]))
     tensor([0.])
     """
-    _checks.floating("t", t)
-    return 0.5 * torch.log(torch.expm1(t))
+    noisy("t", t)
+    return 0.5 * (t + torch.log(-torch.expm1(-t)))
+
+
+def noisy(name: str, t: Tensor) -> Tensor:
+    """The times, if all are positive and finite: at t = 0 there is no noise to predict.
+
+    Args:
+        name: what an error calls them.
+        t: times, any shape.
+
+    Raises:
+        ValueError: other times, or what is no floating tensor.
+
+    >>> noisy("t", torch.ones(1))
+    tensor([1.])
+    """
+    _checks.floating(name, t)
+    if not _checks.holds((t > 0) & t.isfinite()):
+        worst = float(t[~((t > 0) & t.isfinite())].flatten()[0])
+        _checks.refuse(name, worst, "pass finite times > 0: at t = 0 there is no noise to predict")
+    return t
 
 
 class PointNetwork(torch.nn.Module):
@@ -66,7 +90,7 @@ class PointNetwork(torch.nn.Module):
         dim, width = _checks.count("dim", dim), _checks.count("width", width)
         sizes = [dim + 1 + 2 * _WAVES] + [width] * _checks.count("depth", depth)
         layers: list[torch.nn.Module] = []
-        for before, after in zip(sizes, sizes[1:], strict=False):
+        for before, after in pairwise(sizes):
             layers += [torch.nn.Linear(before, after), torch.nn.SiLU()]
         self.body = torch.nn.Sequential(*layers, _silent(torch.nn.Linear(width, dim)))
 

@@ -10,7 +10,6 @@ that no network can change (Vincent 2011, doi 10.1162/NECO_a_00142).
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
 import torch
@@ -18,6 +17,7 @@ from torch import Tensor
 
 from scoredrift import _checks
 from scoredrift import process as ou
+from scoredrift.networks.architectures import noisy
 from scoredrift.process import OrnsteinUhlenbeck, TimeSampler, log_uniform_times
 
 Weighting = Callable[[Tensor], Tensor]
@@ -35,7 +35,7 @@ def by_energy(t: Tensor) -> Tensor:
     >>> by_energy(torch.tensor([math.log(2.0)]))
     tensor([2.])
     """
-    return 1 / ou.variance(t)
+    return 1 / ou.variance(noisy("t", t))
 
 
 def evenly(t: Tensor) -> Tensor:
@@ -50,7 +50,7 @@ def evenly(t: Tensor) -> Tensor:
     >>> evenly(torch.tensor([0.5]))
     tensor([1.])
     """
-    return torch.ones_like(t)
+    return torch.ones_like(noisy("t", t))
 
 
 def spread_times(
@@ -76,6 +76,7 @@ def spread_times(
     True
     """
     n = _checks.count("n", n)
+    _checks.process(process)
     _checks.generator_on(generator)
     u = torch.rand(1, generator=generator, dtype=torch.float64, device=generator.device)
     steps = torch.arange(n, dtype=torch.float64, device=generator.device)
@@ -102,7 +103,7 @@ def denoising_terms(
         Terms, shape ``[n]``, of which the mean is an unbiased estimate of L.
 
     Raises:
-        ValueError: a prediction of another shape.
+        ValueError: points, noise or a prediction that do not fit each other.
 
     >>> silent = torch.nn.Module()
     >>> silent.forward = lambda x, t: 0 * x
@@ -110,6 +111,9 @@ def denoising_terms(
     >>> denoising_terms(silent, torch.zeros(3, 2), torch.ones(3, 2), at, evenly)
     tensor([2., 2., 2.])
     """
+    _checks.points("points", points)
+    _checks.points("noise", noise, points.shape[1], like=points)
+    _checks.vectors("noise", noise, points)
     clock = at.t.to(points.dtype)
     scale, spread = ou.scale(at.t).to(points.dtype), ou.variance(at.t).sqrt().to(points.dtype)
     predicted = network(scale[:, None] * points + spread[:, None] * noise, clock)

@@ -283,6 +283,7 @@ class _Run:
         note = {"settings": self.settings, "step": self.step, "best": self.best, **curves}
         save(self.path, tensors | {"generator": self.generator.get_state()}, note)
 
+    @torch.enable_grad()
     def _update(self) -> float:
         chosen = torch.randint(
             len(self.data), (self.recipe.batch,), generator=self.generator, device=self.data.device

@@ -1,0 +1,131 @@
+"""The table of ``networks``, and of what draws and generates with them."""
+
+import numpy as np
+import torch
+from property_cases import Counts, Entry, Numbers, Seeded, Tensors, array, default_dtype
+
+from properties.laws_oracles import at_least_one
+from properties.paths_oracles import DENSITY, FINE, NODES, evolved, grid, spans
+from properties.scores_oracles import OU, T, X, times
+from scoredrift import networks, paths
+from scoredrift.networks import PointNetwork, Recipe
+from scoredrift.process import RandomTimes, uniform_times
+
+TRAINS = "trains or holds a network: bad input of every kind is in its own tests"
+CPU = "torch draws weights on the CPU; a generator elsewhere gives the seed"
+EXEMPT: dict[str, str] = {
+    "networks.Trained": "a tuple of results, without arithmetic",
+    "networks.Weighting": "a type",
+    "networks.train": TRAINS,
+    "networks.image_unet": TRAINS,
+    "networks.patch_transformer": TRAINS,
+    "generations.NetworkFit": TRAINS,
+    "generations.NetworkModel": TRAINS,
+    "generations.WarmStart": TRAINS,
+    "generations.LineFit": TRAINS,
+    "generations.LineModel": TRAINS,
+}
+
+
+def noisy(t):
+    """Times that are positive and finite."""
+    t = times(t)
+    assert (t > 0).all()
+    assert np.isfinite(t).all()
+    return t
+
+
+def share(value):
+    value = float(value)
+    assert 0 <= value < 1
+    return value
+
+
+def silent(x, t):
+    """A network that predicts −x; a function, since parameters have a precision."""
+    return -x
+
+
+def terms(points, noise, times=T, weight=T):
+    x, e, t, w = array(points, 2), array(noise, 2), array(times, 1), array(weight, 1)
+    assert x.shape == e.shape
+    assert x.size
+    a, v = np.exp(-t / 2)[:, None], -np.expm1(-t)[:, None]
+    return w / v[:, 0] * ((-(a * x + np.sqrt(v) * e) - e) ** 2).sum(1)
+
+
+def generated(start, nodes, grid):
+    """Variance after the steps of the exponential integrator with s = −x, from N(0, 1)."""
+    evolved(start, nodes, grid)  # which refuses what has no answer
+    g, v = spans(grid), 1.0
+    assert len(g) > 2
+    for d in -np.diff(g):
+        v = (2 - np.exp(d / 2)) ** 2 * v + np.expm1(d)
+    return v
+
+
+def first_weights(generator):
+    with default_dtype(torch.float32):  # torch builds layers in it
+        built = networks.initialised(lambda: PointNetwork(2, width=4, depth=1), generator=generator)
+    return built.body[0].weight.detach()
+
+
+ENTRIES = [
+    Entry(
+        "networks.log_noise_level",
+        networks.log_noise_level,
+        {"t": Tensors(T)},
+        lambda t: 0.5 * (noisy(t) + np.log(-np.expm1(-noisy(t)))),
+    ),
+    Entry("networks.by_energy", networks.by_energy, {"t": Tensors(T)}, lambda t: -1 / np.expm1(-noisy(t))),
+    Entry("networks.evenly", networks.evenly, {"t": Tensors(T)}, lambda t: np.ones_like(noisy(t))),
+    Entry(
+        "networks.spread_times",
+        lambda n, generator: (lambda at: (at.weight * at.t).mean())(
+            networks.spread_times(OU, n, generator=generator, times=uniform_times)
+        ),
+        {"n": Counts(400, **dict.fromkeys("123", "too few to be near the integral")), "generator": Seeded(1)},
+        lambda n, generator: at_least_one(n) * 0 + (16 - 0.0004) / 2,
+        rtol=0.02,
+    ),
+    Entry(
+        "networks.denoising_terms",
+        lambda points, noise: networks.denoising_terms(silent, points, noise, RandomTimes(T, T)),
+        {"points": Tensors(X), "noise": Tensors(X.flip(0))},
+        terms,
+    ),
+    Entry(
+        "networks.PointNetwork",
+        lambda width, depth: PointNetwork(2, width=width, depth=depth).float()(X[:, :2].float(), T.float()),
+        {"width": Counts(4), "depth": Counts(2)},
+        lambda width, depth: (
+            min(at_least_one(width), at_least_one(depth)) * 0
+            + np.sqrt(-np.expm1(-array(T)))[:, None] * array(X)[:, :2]
+        ),
+        rtol=1e-5,
+    ),
+    Entry("networks.initialised", first_weights, {"generator": Seeded(3, on_another_device=CPU)}),
+    Entry(
+        "networks.Recipe",
+        lambda steps, rate, averaging: [
+            float(getattr(Recipe(steps, rate=rate, averaging=averaging), name))
+            for name in ("steps", "rate", "averaging")
+        ],
+        {"steps": Counts(4), "rate": Numbers(0.25), "averaging": Numbers(0.5)},
+        lambda steps, rate, averaging: [
+            at_least_one(steps),
+            float(rate) if 0 < float(rate) < float("inf") else 1 / 0,
+            share(averaging),
+        ],
+    ),
+    Entry(
+        "paths.generated_mixture",
+        lambda start, nodes, grid: (lambda law: law.weights @ (law.means[:, 0] ** 2 + law.variances))(
+            paths.generated_mixture(lambda x, t: -x, start, nodes, grid)
+        ),
+        {"start": Tensors(DENSITY), "nodes": Tensors(NODES), "grid": grid(FINE)},
+        generated,
+        rtol=1e-6,
+        single=1e-4,
+    ),
+]
