@@ -12,6 +12,7 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -19,7 +20,13 @@ from torch import Tensor
 from scoredrift import _checks
 from scoredrift.laws import Evaluation, GaussianMixture, Law, Source
 from scoredrift.networks import Recipe, Trained, initialised, train
-from scoredrift.paths import ExponentialIntegrator, Integrator, generated_mixture, simulate
+from scoredrift.paths import (
+    ExponentialIntegrator,
+    Integrator,
+    StochasticIntegrator,
+    generated_mixture,
+    simulate,
+)
 from scoredrift.process import OrnsteinUhlenbeck
 from scoredrift.runs import load, place, save
 from scoredrift.scores import FunctionScore, NoisePrediction, PredictedScore
@@ -90,7 +97,8 @@ class NetworkModel:
             _checks.refuse("dim", self.dim, "quadrature is for the line; draw points instead")
         _checks.spacing("nodes", nodes)
         start = torch.exp(-nodes.square() / 2) / (2 * torch.pi) ** 0.5
-        return generated_mixture(self.score, start, nodes, self.grid, self.integrator)
+        method = cast(StochasticIntegrator, self.integrator)  # which generated_mixture checks
+        return generated_mixture(self.score, start, nodes, self.grid, method)
 
 
 @dataclass(frozen=True)

@@ -84,7 +84,7 @@ def spread_times(
 
 
 def denoising_terms(
-    network: torch.nn.Module,
+    network: Callable[[Tensor, Tensor], Tensor],
     points: Tensor,
     noise: Tensor,
     at: ou.RandomTimes,

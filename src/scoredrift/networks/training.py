@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import math
-from collections.abc import Iterator
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -194,7 +194,7 @@ class _Run:
         self.network = network.train()
         self.fast = data.device.type == "cuda"
         if self.fast:
-            network.to(memory_format=torch.channels_last)
+            network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.called = torch.compile(network) if recipe.compiled else network
         self.average = AveragedModel(network, multi_avg_fn=self._average).eval()
         self.optimiser = torch.optim.AdamW(
@@ -236,8 +236,11 @@ class _Run:
         """The best average, ready to be used."""
         network = copy.deepcopy(self.network)
         network.load_state_dict(self.best_weights)
-        curves = (torch.tensor(curve, dtype=torch.float64) for curve in (self.losses, self.held_out))
-        return Trained(network.eval().requires_grad_(False), torch.tensor(self.steps), *curves, self.best)
+        losses, held_out = (
+            torch.tensor(curve, dtype=torch.float64) for curve in (self.losses, self.held_out)
+        )
+        steps = torch.tensor(self.steps)
+        return Trained(network.eval().requires_grad_(False), steps, losses, held_out, self.best)
 
     def resume(self) -> None:
         """Take up the state of the file, if there is one, and it is of this training."""
@@ -324,7 +327,7 @@ class _Run:
             return step / rising
         return 0.5 * (1 + math.cos(math.pi * (step - rising) / (self.recipe.steps - rising)))
 
-    def _average(self, averaged: Iterator[Tensor], current: Iterator[Tensor], count: Any) -> None:
+    def _average(self, averaged: Sequence[Tensor], current: Sequence[Tensor], count: Tensor | int) -> None:
         share = 1 - min(self.recipe.averaging, (1 + float(count)) / (10 + float(count)))
         torch._foreach_lerp_(list(averaged), list(current), share)
 

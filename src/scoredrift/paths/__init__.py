@@ -16,7 +16,12 @@ from scoredrift.paths.integrators import (
     VectorField,
     stochastic,
 )
-from scoredrift.paths.line import GeneratedLaw, generate_on_nodes, generated_mixture
+from scoredrift.paths.line import (
+    GeneratedLaw,
+    generate_on_nodes,
+    generated_mixture,
+    ideal_energy_on_nodes,
+)
 from scoredrift.paths.ratios import PathRatios, exact_ratios, simulated_ratios
 from scoredrift.paths.simulation import (
     Functional,
@@ -56,6 +61,7 @@ __all__ = [
     "generated_mixture",
     "held_energy",
     "ideal_energy",
+    "ideal_energy_on_nodes",
     "learned_energy",
     "simulate",
     "simulated_ratios",

@@ -4,7 +4,8 @@ The density of the simulated process goes from step to step by ``evolve_density`
 
     ε̂² = Σ_k Δ_k ∫ ‖e(y, t_k)‖² p̂_{t_k}(y) dy
 
-along with it: no draws, so no standard errors, but the bias of the time grid.
+along with it, as on ideal paths ε*² = ∫ ∫ ‖e(x, t)‖² q_t(x) dx dt: no draws, so no standard errors, but the
+bias of the time grid.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from scoredrift.paths.integrators import (
     stochastic,
 )
 from scoredrift.paths.simulation import decreasing, evolve_density, spanning
-from scoredrift.scores import ErrorField, flow_of
+from scoredrift.scores import ErrorField, Flow, flow_of
 
 
 class GeneratedLaw(NamedTuple):
@@ -71,9 +72,7 @@ def generate_on_nodes(
     >>> round(generate_on_nodes(push, nodes, ou.geometric_grid(100)).energy, 4)  # c² (T − t0)
     0.0398
     """
-    exact = flow_of(error)
-    if exact.dim != 1:
-        _checks.refuse("error.exact.dim", exact.dim, "quadrature is for the line; simulate instead")
+    exact = _on_the_line(error)
     method = stochastic(ExponentialIntegrator() if integrator is None else integrator)
     spacing, times = _checks.spacing("nodes", nodes), spanning(grid, exact.process)
     density, energy = on_nodes(exact.law.diffuse(times[0]), nodes), 0.0
@@ -83,6 +82,56 @@ def generate_on_nodes(
         step = torch.tensor([t, t_next], dtype=torch.float64)
         density = evolve_density(error.learned, density, nodes, step, method)
     return GeneratedLaw(density, energy)
+
+
+@_numerics.estimator
+def ideal_energy_on_nodes(error: ErrorField, nodes: Tensor, grid: Tensor) -> float:
+    """Score-error energy on ideal paths, ε*² = ∫ ∫ ‖e(x, t)‖² q_t(x) dx dt, on the line by quadrature.
+
+    Trapezoidal rule over the times of the grid, rectangle sum over the nodes.
+
+    Args:
+        error: ``Flow(law, process).error(model)`` or an injected field, on the line.
+        nodes: equally spaced points that cover the laws, shape ``[m]``, float64.
+        grid: decreasing times from T to t0, shape ``[K + 1]``.
+
+    Returns:
+        ε*², without unit; its error is of second order in the steps.
+
+    Raises:
+        ValueError: an exact score that is no flow, a law that is not on the line, a grid that does not go from
+            T to t0, or an error that is not finite.
+
+    >>> from scoredrift.laws import mixture_of_three
+    >>> from scoredrift.process import OrnsteinUhlenbeck
+    >>> from scoredrift.scores import ConstantField, Flow
+    >>> q, ou = Flow(mixture_of_three(), OrnsteinUhlenbeck()), OrnsteinUhlenbeck()
+    >>> nodes = torch.linspace(-9, 9, 401, dtype=torch.float64)
+    >>> push = q.inject(ConstantField(0.1 * torch.ones(1).double()))
+    >>> round(ideal_energy_on_nodes(push, nodes, ou.geometric_grid(20)), 4)  # c² (T − t0)
+    0.0398
+    """
+    exact = _on_the_line(error)
+    spacing, times = _checks.spacing("nodes", nodes), spanning(grid, exact.process)
+    rates = [
+        float(
+            on_nodes(exact.law.diffuse(t), nodes)
+            @ _numerics.evaluate(error, nodes[:, None], t, "error(x, t)").square().sum(1)
+        )
+        * spacing
+        for t in times
+    ]
+    return sum(
+        (t - u) * (rate + late) / 2
+        for (t, u), (rate, late) in zip(pairwise(times), pairwise(rates), strict=True)
+    )
+
+
+def _on_the_line(error: ErrorField) -> Flow:
+    exact = flow_of(error)
+    if exact.dim != 1:
+        _checks.refuse("error.exact.dim", exact.dim, "quadrature is for the line; simulate instead")
+    return exact
 
 
 @_numerics.estimator

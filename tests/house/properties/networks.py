@@ -2,18 +2,37 @@
 
 import numpy as np
 import torch
-from property_cases import Counts, Entry, Numbers, Seeded, Tensors, array, default_dtype
+from property_cases import (
+    NAN,
+    REFUSED,
+    Counts,
+    Entry,
+    Numbers,
+    Seeded,
+    Tensors,
+    Variation,
+    array,
+    default_dtype,
+)
+from scipy.special import ndtr, ndtri
 
 from properties.laws_oracles import at_least_one
-from properties.paths_oracles import DENSITY, FINE, NODES, evolved, grid, spans
+from properties.paths_oracles import DENSITY, ERROR, FINE, LINE, NODES, NOT_ONE, Errors, evolved, grid, spans
 from properties.scores_oracles import OU, T, X, times
-from scoredrift import networks, paths
+from scoredrift import GaussianMixture, experiments, networks, paths
 from scoredrift.networks import PointNetwork, Recipe
 from scoredrift.process import RandomTimes, uniform_times
+from scoredrift.scores import FunctionScore, LinearField
 
 TRAINS = "trains or holds a network: bad input of every kind is in its own tests"
 CPU = "torch draws weights on the CPU; a generator elsewhere gives the seed"
 EXEMPT: dict[str, str] = {
+    "experiments.NEURAL_LINE": "an experiment with its settings",
+    "experiments.NEURAL_PILOT": "an experiment with its settings",
+    "experiments.NEURAL_SPLIT": "an experiment with its settings",
+    "experiments.LineMeasure": TRAINS,
+    "experiments.line_fit": TRAINS,
+    "experiments.run_line": TRAINS,
     "networks.Trained": "a tuple of results, without arithmetic",
     "networks.Weighting": "a type",
     "networks.train": TRAINS,
@@ -25,6 +44,15 @@ EXEMPT: dict[str, str] = {
     "generations.LineFit": TRAINS,
     "generations.LineModel": TRAINS,
 }
+
+
+NORMAL = GaussianMixture(torch.ones(1).double(), torch.zeros(1, 1).double(), 4 * torch.ones(1).double())
+EDGES = torch.tensor([-1.0, 0.0, 2.5], dtype=torch.float64)
+
+
+def at_least(count, least):
+    assert at_least_one(count) >= least
+    return int(count)
 
 
 def noisy(t):
@@ -127,5 +155,38 @@ ENTRIES = [
         generated,
         rtol=1e-6,
         single=1e-4,
+    ),
+    Entry(
+        "paths.ideal_energy_on_nodes",
+        lambda error, nodes, grid: paths.ideal_energy_on_nodes(error, nodes, grid),
+        {
+            "error": Errors(
+                LINE.inject(LinearField(-0.5 * torch.eye(1).double())),
+                *NOT_ONE,
+                Variation("on a plane", ERROR, REFUSED),
+                Variation("nan", LINE.inject(FunctionScore(lambda x, t: x * NAN)), REFUSED),
+            ),
+            "nodes": Tensors(NODES),
+            "grid": grid(FINE),
+        },
+        lambda error, nodes, grid: (
+            generated(DENSITY, nodes, grid) * 0 + 0.25 * -np.diff(spans(grid, 0.5)).sum()
+        ),
+        rtol=1e-5,
+        single=None,
+    ),
+    Entry(
+        "experiments.mass_below",
+        lambda edges: experiments.mass_below(NORMAL, edges),
+        {"edges": Tensors(EDGES)},
+        lambda edges: ndtr(array(edges, 1) / 2),
+    ),
+    Entry(
+        "experiments.equal_cells",
+        lambda count: experiments.equal_cells(NORMAL, count),
+        {"count": Counts(4)},
+        lambda count: 2 * ndtri(np.arange(1, at_least(count, 2)) / count),
+        rtol=1e-6,
+        atol=1e-6,
     ),
 ]
