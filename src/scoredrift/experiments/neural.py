@@ -71,6 +71,8 @@ def mass_below(law: GaussianMixture, edges: Tensor) -> Tensor:
     tensor(1., dtype=torch.float64)
     """
     _checks.floating("edges", edges)
+    if edges.ndim != 1:
+        _checks.refuse("edges.shape", list(edges.shape), "pass numbers in a row, [k]")
     return torch.special.ndtr((edges[:, None] - law.means[:, 0]) / law.variances.sqrt()) @ law.weights
 
 

@@ -10,6 +10,7 @@ bias of the time grid.
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -100,7 +101,7 @@ def ideal_energy_on_nodes(error: ErrorField, nodes: Tensor, grid: Tensor) -> flo
 
     Raises:
         ValueError: an exact score that is no flow, a law that is not on the line, a grid that does not go from
-            T to t0, or an error that is not finite.
+            T to t0, nodes that do not cover or resolve q_t, or an error that is not finite.
 
     >>> from scoredrift.laws import mixture_of_three
     >>> from scoredrift.process import OrnsteinUhlenbeck
@@ -113,14 +114,18 @@ def ideal_energy_on_nodes(error: ErrorField, nodes: Tensor, grid: Tensor) -> flo
     """
     exact = _on_the_line(error)
     spacing, times = _checks.spacing("nodes", nodes), spanning(grid, exact.process)
-    rates = [
-        float(
-            on_nodes(exact.law.diffuse(t), nodes)
-            @ _numerics.evaluate(error, nodes[:, None], t, "error(x, t)").square().sum(1)
-        )
-        * spacing
-        for t in times
-    ]
+    rates = []
+    for t in times:
+        density = on_nodes(exact.law.diffuse(t), nodes)
+        lost = abs(float(density.sum()) * spacing - 1)
+        if not lost < 1e-6:
+            covered = f"[{float(nodes[0]):.3g}, {float(nodes[-1]):.3g}]"
+            remedy = f"{lost:.1e} of the mass is lost at t = {t:.4g}: widen or refine the nodes"
+            _checks.refuse("nodes", covered, remedy)
+        size = _numerics.evaluate(error, nodes[:, None], t, "error(x, t)").square().sum(1)
+        rates.append(float(density @ size) * spacing)
+        if not math.isfinite(rates[-1]):
+            _checks.refuse("error(x, t)", f"not finite at t = {t:.4g}", "pass a field that is, on the nodes")
     return sum(
         (t - u) * (rate + late) / 2
         for (t, u), (rate, late) in zip(pairwise(times), pairwise(rates), strict=True)
