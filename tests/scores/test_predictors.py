@@ -226,7 +226,11 @@ def test_a_chain_that_ends_without_signal_ends_one_step_before():
 
 F32 = torch.float32
 REFUSED = [
-    ("t = 20: ", "[0.000100005, 10.1", lambda: PredictedScore(Mlp(), NoisePrediction(Timesteps(TABLE)))(X, 20.0)),
+    (
+        "t = 20: ",
+        "[0.000100005, 10.1",
+        lambda: PredictedScore(Mlp(), NoisePrediction(Timesteps(TABLE)))(X, 20.0),
+    ),
     ("t = 1e-05: ", "of the Timesteps", lambda: Timesteps(TABLE)(1e-5)),
     ("t = 0.0: ", "there is no noise", lambda: NoisePrediction().affine(0.0)),
     ("t = 0: ", "range of the OwnTime", lambda: OwnTime()(0.0)),
