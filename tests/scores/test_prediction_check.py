@@ -27,7 +27,7 @@ WIDE = OrnsteinUhlenbeck(1e-6, 60.0)  # what another clock reads is a time, too
 TIMESTEPS = Timesteps(torch.cumprod(1 - torch.linspace(1e-4, 2e-2, 1000, dtype=torch.float64), 0))
 OWN = (NoisePrediction(), DataPrediction(), VelocityPrediction(), PreconditionedPrediction(0.5))
 DIGITS = torch.tensor(load_digits().data) / 8 - 1
-LAWS = {"five": mixture_of_five(), "digits": KernelDensity(DIGITS[:200], 0.3)}
+LAWS = {"five": mixture_of_five(), "digits": KernelDensity(DIGITS[:200], 0.1)}
 FLOWS = {name: Flow(law, WIDE) for name, law in LAWS.items()}
 PAIRS = [(i, j) for i in range(4) for j in range(4)]
 
@@ -40,7 +40,8 @@ class Lenient(torch.nn.Module):
         self.exact, self.clock = as_network(score, kind), kind.clock
 
     def forward(self, x, reading):
-        low, high = sorted(float(self.clock(t)) for t in (2e-4, 10.0))
+        ends = max(2e-4, self.clock.t_min), min(10.0, self.clock.t_max)
+        low, high = sorted(float(self.clock(t)) for t in ends)
         return self.exact(x, reading.clamp(low, high))
 
 
@@ -92,7 +93,7 @@ def test_a_whole_denoiser_is_told_from_what_is_inside():
 class Reversed:
     """The clock T + t0 − t of a network that was trained with time the other way."""
 
-    t_min, t_max = 0.02, 4.0
+    t_min, t_max = 2e-4, 10.0
 
     def __call__(self, t):
         return 4.02 - OwnTime()(t)
@@ -108,25 +109,21 @@ def test_time_that_runs_the_other_way_is_seen():
         assert verdict(law, NoisePrediction(Reversed()), NoisePrediction(Reversed())) == ""
 
 
-def test_another_clock_is_found_where_it_is_offered():
-    said = verdict(FLOWS["digits"], VelocityPrediction(TIMESTEPS), VelocityPrediction())
-    assert said
-    assert "Timesteps fits best" not in said
-    said = verdict(
-        FLOWS["digits"],
-        VelocityPrediction(TIMESTEPS),
-        VelocityPrediction(),
-        others=[VelocityPrediction(TIMESTEPS)],
-    )
-    assert ": VelocityPrediction() by Timesteps fits best" in said
+@pytest.mark.parametrize("kind", [NoisePrediction, DataPrediction, VelocityPrediction])
+def test_another_clock_is_found(kind):
+    """The usual timesteps without being asked, others where they are offered."""
+    short = Timesteps(torch.linspace(0.99, 0.01, 100, dtype=torch.float64))
+    for clock, offered in ((TIMESTEPS, []), (short, [kind(short)])):
+        said = verdict(FLOWS["digits"], kind(clock), kind(), others=offered)
+        assert f": {kind.__name__}() by Timesteps fits best" in said
 
 
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda x: (x + 1) * 127.5, "data taken from [0, 255] to [−1, 1] fits best"),
-        (lambda x: (x + 1) / 2, "data taken from [0, 1] to [−1, 1] fits best"),
-        (lambda x: 10 * x, "nothing known fits"),
+        (lambda x: ((x + 1) * 127.5).clamp(0, 255), "data taken from [0, 255] to [−1, 1] fits best"),
+        (lambda x: ((x + 1) / 2).clamp(0, 1), "data taken from [0, 1] to [−1, 1] fits best"),
+        (lambda x: 10 * x, "that of a predictor"),
     ],
     ids=["0 to 255", "0 to 1", "ten times"],
 )
@@ -134,7 +131,7 @@ def test_another_clock_is_found_where_it_is_offered():
 def test_data_in_another_scale_are_seen(kind, change, words):
     """Of digits between −1 and 1."""
     score = PredictedScore(Lenient(FLOWS["digits"], kind), kind)
-    data = DIGITS[:100]
+    data = LAWS["digits"].sample(60, generator=seeded(1))
     check_prediction(score, data, generator=seeded(0))
     with pytest.raises(ValueError, match=r"^score\.prediction = ") as refusal:
         check_prediction(score, change(data), generator=seeded(0))
@@ -145,10 +142,10 @@ def test_channels_in_another_order_are_seen():
     """Three digits make the channels of an image, one bright, one plain, one dark."""
     images = torch.stack([(DIGITS[i : 1200 + i] + shift) / 2 for i, shift in enumerate((-1, 0, 1))], 1)
     data = images.reshape(-1, 192)
-    flow = Flow(KernelDensity(data[:400], 0.1), WIDE)
+    flow = Flow(KernelDensity(data[:200], 0.1), WIDE)
     inner = as_network(flow, NoisePrediction())
     network = Images(lambda x, t: inner(x.flatten(1), t).reshape(x.shape), (3, 8, 8))
-    score, fresh = PredictedScore(network, NoisePrediction()), images[600:700].reshape(-1, 3, 8, 8)
+    score, fresh = PredictedScore(network, NoisePrediction()), images[:50].reshape(-1, 3, 8, 8)
     check_prediction(score, fresh.flatten(1), generator=seeded(0))
     for wrong, words in (
         (fresh.flip(1), "channels in reverse order fits best"),
@@ -168,6 +165,18 @@ def test_a_network_that_is_not_exact_passes_and_one_that_learned_nothing_does_no
         idle = PredictedScore(lambda x, t: 0 * x, kind)
         with pytest.raises(ValueError, match="nothing known fits"):
             check_prediction(idle, five.sample(100, generator=seeded(1)), generator=seeded(0))
+
+
+@pytest.mark.parametrize("kind", OWN, ids=lambda kind: type(kind).__name__)
+def test_networks_that_are_too_smooth_or_memorised_pass_on_their_data(kind):
+    smooth, sharp = (Flow(KernelDensity(DIGITS[:200], width), WIDE) for width in (0.3, 0.02))
+    for flow in (smooth, sharp):
+        check_prediction(PredictedScore(Lenient(flow, kind), kind), DIGITS[:50], generator=seeded(0))
+    fresh = DIGITS[300:350]
+    score = PredictedScore(Lenient(sharp, kind), kind)
+    with pytest.raises(ValueError, match="nothing known fits"):
+        check_prediction(score, fresh, generator=seeded(0))
+    check_prediction(score, fresh, generator=seeded(0), worst=2.5)
 
 
 def test_a_gaussian_law_where_nothing_beats_the_trivial_predictor():
