@@ -23,6 +23,7 @@ from properties import (
     laws,
     observability,
     paths,
+    predictors,
     process,
     runs,
     samples,
@@ -47,7 +48,7 @@ ROOMS = (
     "scores",
 )
 TABLES = (
-    *(process, laws, samples, attention, scores, fields),
+    *(process, laws, samples, attention, scores, fields, predictors),
     *(estimates, divergences, paths, energies, observability, designs),
     *(generations, budgets, fits, runs, experiments, variation),
 )

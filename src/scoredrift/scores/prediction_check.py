@@ -100,11 +100,11 @@ def check_prediction(
     _checks.points("data", data)
     _checks.generator_on(generator, data.device)
     _checks.process(process)
-    _checks.count("levels", levels, least=2)
+    levels = _checks.count("levels", levels, least=2)
     _checks.listed("others", others)
     worst = _checks.number("worst", worst, low=0.0, open_low=True)
-    if len(data) < 16:
-        _checks.refuse("data.shape", list(data.shape), "pass 16 points or more")
+    if len(data) < 16 or data.shape[1] == 0:
+        _checks.refuse("data.shape", list(data.shape), "pass 16 points or more, [n, d]")
     if not float(data.var(0).mean()) > 0:
         _checks.refuse("data", "all points the same", "pass data that vary")
     low, high = _span(score.prediction.clock, process)
