@@ -42,7 +42,18 @@ class Affine(NamedTuple):
 
 
 class Prediction(ABC):
-    """What a network predicts, and what clock it reads: an affine map between its output and a score."""
+    """What a network predicts, and what clock it reads: an affine map between its output and a score.
+
+    For a kind of one's own, such as flow matching's x = (1 − u) x_0 + u ε, ``affine`` is all that is to be said.
+
+    >>> class ScorePrediction(Prediction):
+    ...     clock = OwnTime()
+    ...
+    ...     def affine(self, t):
+    ...         return Affine(1.0, 0.0, 1.0)
+    >>> ScorePrediction().output(torch.ones(1, 2), torch.zeros(1, 2), 0.5)
+    tensor([[1., 1.]])
+    """
 
     clock: Clock
 
