@@ -24,6 +24,7 @@ from properties import (
     networks,
     observability,
     paths,
+    predictors,
     process,
     runs,
     samples,
@@ -49,7 +50,7 @@ ROOMS = (
     "scores",
 )
 TABLES = (
-    *(process, laws, samples, attention, scores, fields),
+    *(process, laws, samples, attention, scores, fields, predictors),
     *(estimates, divergences, paths, energies, observability, designs),
     *(generations, budgets, fits, networks, runs, experiments, variation),
 )

@@ -7,9 +7,10 @@ The coefficients are those of what it predicts (module ``predictors``), c the re
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor
@@ -154,26 +155,39 @@ def from_diffusers(
     >>> value.shape, trace.shape
     (torch.Size([2, 64]), torch.Size([2]))
     """
-    config = getattr(scheduler, "config", None)
-    kind = getattr(config, "prediction_type", None)
-    remedy = "pass a scheduler of diffusers with alphas_cumprod, as DDPMScheduler(), or EDMEulerScheduler()"
-    prediction: Prediction
-    if hasattr(config, "sigma_data"):
-        if not torch.allclose(scheduler.precondition_noise(torch.tensor(2.0)), torch.tensor(2.0).log() / 4):
-            _checks.refuse("scheduler", f"a {type(scheduler).__name__}", remedy)
-        clock: Clock = LogNoiseLevels(config.sigma_min, config.sigma_max)
-        if kind not in ("epsilon", "v_prediction"):
-            _checks.refuse("scheduler.config.prediction_type", kind, "pass epsilon or v_prediction")
-        prediction = PreconditionedPrediction(config.sigma_data, clock, negated=kind == "v_prediction")
-        return PredictedScore(network, prediction, dtype)
-    table = getattr(scheduler, "alphas_cumprod", None)
+    config: Any = getattr(scheduler, "config", None)
+    read = _of_edm if hasattr(config, "sigma_data") else _of_chain
+    return PredictedScore(network, read(scheduler, config), dtype)
+
+
+def _of_edm(scheduler: Any, config: Any) -> Prediction:
+    told = torch.tensor(2.0)
+    if not torch.allclose(scheduler.precondition_noise(told), told.log() / 4):
+        _unknown(scheduler)
+    kind = config.prediction_type
+    if kind not in ("epsilon", "v_prediction"):
+        _checks.refuse("scheduler.config.prediction_type", kind, "choose epsilon or v_prediction")
+    clock = LogNoiseLevels(config.sigma_min, config.sigma_max)
+    return PreconditionedPrediction(config.sigma_data, clock, negated=kind == "v_prediction")
+
+
+def _of_chain(scheduler: Any, config: Any) -> Prediction:
+    table, kind = getattr(scheduler, "alphas_cumprod", None), getattr(config, "prediction_type", None)
     if not isinstance(table, Tensor):
-        _checks.refuse("scheduler", f"a {type(scheduler).__name__}", remedy)
-    clock = Timesteps(table)
-    kinds = {"epsilon": NoisePrediction, "sample": DataPrediction, "v_prediction": VelocityPrediction}
-    if kind not in kinds:
-        _checks.refuse("scheduler.config.prediction_type", kind, f"choose one of {', '.join(kinds)}")
-    if kind == "v_prediction" and getattr(config, "timestep_type", None) == "continuous":
-        low, high = (torch.tensor(one).expm1().sqrt().item() for one in (clock.t_min, clock.t_max))
+        _unknown(scheduler)
+    clock: Clock = Timesteps(table)
+    if kind == "epsilon":
+        return NoisePrediction(clock)
+    if kind == "sample":
+        return DataPrediction(clock)
+    if kind != "v_prediction":
+        _checks.refuse("scheduler.config.prediction_type", kind, "choose epsilon, sample or v_prediction")
+    if getattr(config, "timestep_type", None) == "continuous":  # Euler's; its v-networks read ¼ log σ
+        low, high = (math.sqrt(math.expm1(end)) for end in (clock.t_min, clock.t_max))
         clock = LogNoiseLevels(low, high)
-    return PredictedScore(network, kinds[kind](clock), dtype)
+    return VelocityPrediction(clock)
+
+
+def _unknown(scheduler: Any) -> NoReturn:
+    remedy = "pass a scheduler of diffusers with alphas_cumprod, as DDPMScheduler(), or EDMEulerScheduler()"
+    _checks.refuse("scheduler", f"a {type(scheduler).__name__}", remedy)

@@ -42,7 +42,18 @@ class Affine(NamedTuple):
 
 
 class Prediction(ABC):
-    """What a network predicts, and what clock it reads: an affine map between its output and a score."""
+    """What a network predicts, and what clock it reads: an affine map between its output and a score.
+
+    For a kind of one's own, such as flow matching's x = (1 − u) x_0 + u ε, ``affine`` is all that is to be said.
+
+    >>> class ScorePrediction(Prediction):
+    ...     clock = OwnTime()
+    ...
+    ...     def affine(self, t):
+    ...         return Affine(1.0, 0.0, 1.0)
+    >>> ScorePrediction().output(torch.ones(1, 2), torch.zeros(1, 2), 0.5)
+    tensor([[1., 1.]])
+    """
 
     clock: Clock
 
@@ -65,7 +76,7 @@ class Prediction(ABC):
             ValueError: points, outputs or times that do not fit each other, t = 0.
         """
         _, skip, gain = self._columns(x, t)
-        return skip * x + gain * _checks.vectors("output", output, x).to(x.dtype)
+        return skip * x + gain * _beside("output", output, x)
 
     def output(self, score: Tensor, x: Tensor, t: float | Tensor) -> Tensor:
         """Output of a network that has the given score at x: N = (s − skip x)/gain.
@@ -84,7 +95,7 @@ class Prediction(ABC):
             ValueError: points, scores or times that do not fit each other, t = 0.
         """
         _, skip, gain = self._columns(x, t)
-        return (_checks.vectors("score", score, x).to(x.dtype) - skip * x) / gain
+        return (_beside("score", score, x) - skip * x) / gain
 
     def _columns(self, x: Tensor, t: float | Tensor) -> list[Tensor]:
         _checks.points("x", x)
@@ -230,3 +241,9 @@ def _spread(t: float | Tensor) -> tuple[Tensor, Tensor]:
         worst = float(when[~((when > 0) & when.isfinite())].flatten()[0])
         _checks.refuse("t", worst, "pass finite times > 0: at t = 0 there is no noise to predict")
     return scale(when), variance(when)
+
+
+def _beside(name: str, value: Tensor, x: Tensor) -> Tensor:
+    if _checks.vectors(name, value, x).is_complex():
+        _checks.refuse(f"{name}.dtype", value.dtype, "pass real numbers")
+    return value.to(x.dtype)
