@@ -230,6 +230,14 @@ def spacing(name: str, nodes: Any) -> float:
     return distance
 
 
+def increasing(name: str, edges: Any) -> Tensor:
+    """Return ``edges`` in float64 if they are two or more numbers that increase."""
+    floating(name, edges)
+    if edges.ndim != 1 or len(edges) < 2 or not bool((edges.diff() > 0).all()):
+        refuse(name, f"of shape {list(edges.shape)}", "pass two or more times that increase, [B + 1]")
+    return edges.detach().double()
+
+
 def density(name: str, values: Any, nodes: Tensor, *, most_dims: int = 1) -> Tensor:
     """Return ``values`` if they are a density on ``nodes``, or on a product grid of up to ``most_dims``."""
     floating(name, values)

@@ -25,6 +25,15 @@ from scoredrift.observability.futures import (
     batches,
     draw_futures,
 )
+from scoredrift.observability.levels import EnergyByLevel
+from scoredrift.observability.losses import (
+    denoising_loss,
+    empirical_loss_difference,
+    energy_by_level,
+    loss_difference,
+    loss_difference_by_level,
+)
+from scoredrift.observability.noises import NoiseDesign
 from scoredrift.observability.pairs import by_pairs, response
 from scoredrift.observability.pilot import PILOT_COST, plan
 from scoredrift.observability.ratio import chi2_by_futures, marginal_ratio
@@ -34,7 +43,9 @@ from scoredrift.observability.variation import VariationBounds, total_variation_
 
 __all__ = [
     "PILOT_COST",
+    "EnergyByLevel",
     "Futures",
+    "NoiseDesign",
     "Observability",
     "PairDesign",
     "StepFunction",
@@ -45,8 +56,13 @@ __all__ = [
     "by_regression",
     "by_trajectories",
     "chi2_by_futures",
+    "denoising_loss",
     "draw_futures",
+    "empirical_loss_difference",
+    "energy_by_level",
     "in_closed_form",
+    "loss_difference",
+    "loss_difference_by_level",
     "marginal_ratio",
     "plan",
     "response",
