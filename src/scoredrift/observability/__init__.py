@@ -16,6 +16,7 @@ and, from the same futures, the ratio of the marginals, R(x) = dp̂/dq_{t0}, χ�
 their total variation.
 """
 
+from scoredrift.observability.bases import Polynomials, RadialFunctions, Together
 from scoredrift.observability.closed_form import in_closed_form
 from scoredrift.observability.futures import (
     Futures,
@@ -36,6 +37,8 @@ from scoredrift.observability.losses import (
 from scoredrift.observability.noises import NoiseDesign
 from scoredrift.observability.pairs import by_pairs, response
 from scoredrift.observability.pilot import PILOT_COST, plan
+from scoredrift.observability.plane import PlaneSplit, split_in_plane
+from scoredrift.observability.potentials import ErrorParts, Potential, split_by_potentials
 from scoredrift.observability.ratio import chi2_by_futures, marginal_ratio
 from scoredrift.observability.result import Observability
 from scoredrift.observability.trajectories import by_regression, by_trajectories
@@ -44,12 +47,18 @@ from scoredrift.observability.variation import VariationBounds, total_variation_
 __all__ = [
     "PILOT_COST",
     "EnergyByLevel",
+    "ErrorParts",
     "Futures",
     "NoiseDesign",
     "Observability",
     "PairDesign",
+    "PlaneSplit",
+    "Polynomials",
+    "Potential",
+    "RadialFunctions",
     "StepFunction",
     "StepTimes",
+    "Together",
     "VariationBounds",
     "batches",
     "by_pairs",
@@ -66,5 +75,7 @@ __all__ = [
     "marginal_ratio",
     "plan",
     "response",
+    "split_by_potentials",
+    "split_in_plane",
     "total_variation_by_futures",
 ]

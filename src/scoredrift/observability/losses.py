@@ -22,6 +22,14 @@ What is done about the variance:
   t0. At late times ŝ + ŝ' + 2 ε/√v is small by itself, the more the better the scores.
 * Times are stratified, and several noises share a point. What the noises of one point have in common is
   kept: for the population its mean counts as one draw.
+
+What cannot be done about it: a point has a share of its own. For ŝ' = s* and a small e, the mean over the
+noises of one point is, by parts, ∫ E[‖e‖² + 2 𝒜e | X_0 = x] dt, and the second term is −2 E[u(X_{t0}) | X_0 = x]
+with u the response. However many noises, n points leave a standard error of up to
+
+    2 √(η ε*²/n),
+
+so that an energy shows from n ≈ 4η/ε*² fresh points on. What is invisible costs none of this.
 """
 
 from __future__ import annotations
