@@ -18,7 +18,8 @@ solve E[F_j·F_k] c = E[F_j·e]. For gradients the right side is −E[ψ_j 𝒜_
 knows the error through 𝒜_t e only.
 
 Coefficients come from one set of points and the two means from another. On the points of the fit they
-would be too large, by about J/n of the rest; on fresh ones they are bounds, whatever the coefficients.
+would be too large, by about J/n of the rest; on fresh ones they are bounds, whatever the coefficients. So
+these may be shrunk by a ridge, which is chosen by fitting each half of the first set and trying the other.
 """
 
 from __future__ import annotations
@@ -39,8 +40,8 @@ from scoredrift.observability.levels import EnergyByLevel
 from scoredrift.process import OrnsteinUhlenbeck, log_uniform_times, random_times
 from scoredrift.scores import ErrorField, Flow, flow_of
 
-# Of the largest eigenvalue of the normal equations; below it functions of the basis count as dependent.
-_INDEPENDENT = 1e-9
+# Ridges to choose from, in units of the mean eigenvalue; the last leaves nothing.
+_RIDGES = (*(10.0**k for k in range(-10, 3)), 1e12)
 
 
 class Potential(NamedTuple):
@@ -112,11 +113,13 @@ def split_by_potentials(
 
     Args:
         error: ``Flow(law, process).error(model)``, or an injected field; no divergence is needed.
-        basis: makes the functions ψ from points of a level, such as ``RadialFunctions(100)``. The rotations
-            are J d(d−1)/2 fields, so that they suit low dimension.
+        basis: makes the functions ψ from points of a level, such as
+            ``Together((Polynomials(2), RadialFunctions(60)))``. The rotations are J d(d−1)/2 fields, so that
+            they suit low dimension.
         n: number of points in each level for the fit, and as many again to judge it; no fewer than there are
             fields to fit, and better ten times as many.
-        edges: increasing times in [t0, T], shape ``[B + 1]``; φ is one function for all times of a level.
+        edges: increasing times in [t0, T], shape ``[B + 1]``; φ is one function for all times of a
+            level, so that errors that change in time need narrow ones.
         generator: source of randomness, on the device of the law.
         batch: largest number of points evaluated together; bounds the memory.
 
@@ -193,27 +196,52 @@ def _rotations(value: Tensor, gradient: Tensor, score: Tensor) -> Tensor:
 
 def _fit(sample: Iterator[_Sample], kinds: Sequence[_Fields], n: int) -> list[Tensor]:
     """Coefficients for each kind of fields."""
-    sums: list[list[Tensor]] = [[] for _ in kinds]
+    sums: list[Tensor] = []  # of each half of the points: E[F_j·F_k], and E[F_j·e] in a last column
     for weight, e, shapes in sample:
         root = weight.sqrt()[:, None]
-        for total, kind in zip(sums, kinds, strict=True):
+        for place, kind in enumerate(kinds):
             fields = kind(*shapes).double()
             if fields.shape[1] > n:
                 _checks.refuse("n", n, f"there are {fields.shape[1]} fields to fit: take more points")
-            flat = (root[..., None] * fields).movedim(1, 2).flatten(0, 1)
-            parts = [flat.T @ flat / n, flat.T @ (root * e).flatten() / n]
-            total[:] = [a + b for a, b in zip(total, parts, strict=True)] if total else parts
-    return [_solved(*total) for total in sums]
+            flat = (root[..., None] * fields).movedim(1, 2)  # [n, d, J']
+            beside = torch.cat([flat, (root * e)[..., None]], 2)
+            halves = torch.stack(
+                [part.flatten(0, 1).T @ rest.flatten(0, 1) for part, rest in _halves(flat, beside)]
+            )
+            if place == len(sums):
+                sums.append(torch.zeros_like(halves))
+            sums[place] += halves / n
+    return [_solved(both) for both in sums]
 
 
-def _solved(matrix: Tensor, right: Tensor) -> Tensor:
-    """Least squares with the functions scaled alike, and without what depends on the others."""
-    size = matrix.diagonal().sqrt()
+def _halves(*rows: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    yield tuple(one[0::2] for one in rows)
+    yield tuple(one[1::2] for one in rows)
+
+
+def _solved(halves: Tensor) -> Tensor:
+    """Ridge regression, with the ridge that does best on one half for what was fitted to the other."""
+    size = halves.sum(0)[:, :-1].diagonal().sqrt()
     size = torch.where(size > 0, size, 1.0)
-    values, axes = torch.linalg.eigh(matrix / size / size[:, None])
-    kept = values > _INDEPENDENT * values[-1]
-    inverse = torch.where(kept, 1 / torch.where(kept, values, 1.0), 0.0)
-    return axes @ (inverse * (axes.T @ (right / size))) / size
+    matrices, rights = halves[..., :-1] / size / size[:, None], halves[..., -1] / size
+    coefficients = _ridges(matrices, rights)
+    other, seen = matrices.flip(0)[:, None], rights.flip(0)[:, None]
+    gains = (
+        coefficients
+        * (2 * seen - torch.einsum("hrjk,hrk->hrj", other.expand(-1, len(_RIDGES), -1, -1), coefficients))
+    ).sum((0, 2))
+    best = int(gains.argmax())
+    return _ridges(matrices.sum(0, keepdim=True), rights.sum(0, keepdim=True))[0, best] / size
+
+
+def _ridges(matrices: Tensor, rights: Tensor) -> Tensor:
+    """Solutions (G + λ tr(G)/J')⁻¹ b of B systems for all ridges λ, ``[B, ridges, J']``."""
+    values, axes = torch.linalg.eigh(matrices)
+    middle = values.mean(1)[:, None, None]
+    ridges = torch.tensor(_RIDGES, dtype=values.dtype, device=values.device)[None, :, None]
+    along = torch.einsum("bkj,bk->bj", axes, rights)[:, None]
+    spread = values.clamp(min=0)[:, None] + ridges * middle
+    return torch.einsum("bjk,brk->brj", axes, along / spread.clamp(min=torch.finfo(values.dtype).tiny))
 
 
 def _judge(sample: Iterator[_Sample], kinds: Sequence[_Fields], fits: Sequence[Tensor]) -> Tensor:
