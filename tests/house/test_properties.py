@@ -21,6 +21,7 @@ from properties import (
     fits,
     generations,
     laws,
+    losses,
     observability,
     paths,
     process,
@@ -48,7 +49,7 @@ ROOMS = (
 )
 TABLES = (
     *(process, laws, samples, attention, scores, fields),
-    *(estimates, divergences, paths, energies, observability, designs),
+    *(estimates, divergences, paths, energies, observability, designs, losses),
     *(generations, budgets, fits, runs, experiments, variation),
 )
 ENTRIES = [entry for table in TABLES for entry in table.ENTRIES]

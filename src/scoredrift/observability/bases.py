@@ -31,7 +31,8 @@ class Polynomials:
         degree: ≥ 1; two are enough for errors that are affine in x.
 
     Raises:
-        ValueError: a degree that is no integer ≥ 1; on a call, fewer than two points.
+        ValueError: a degree that is no integer ≥ 1; on a call, fewer than two points; of the
+            basis, points of another dimension or dtype.
 
     >>> value, gradient = Polynomials(2)(torch.tensor([[-1.0], [1.0]]))(torch.tensor([[2.0]]))
     >>> value, gradient[0, :, 0]  # 1, z, z², with m = 0 and s = 1
@@ -53,6 +54,7 @@ class Polynomials:
             powers = torch.cat([powers, torch.nn.functional.one_hot(chosen, d).sum(1)])
 
         def basis(y: Tensor) -> tuple[Tensor, Tensor]:
+            _checks.points("x", y, d, like=centre)
             z = (y - centre) / width
             all_powers = torch.stack([z**k for k in range(self.degree + 1)])  # [degree + 1, n, d]
             each = torch.stack([all_powers[powers[:, i], :, i].T for i in range(d)], -1)  # [n, J, d]
@@ -78,7 +80,7 @@ class RadialFunctions:
 
     Raises:
         ValueError: a count < 2, a reach that is not positive; on a call, fewer than J points, or all at one
-            place.
+            place; of the basis, points of another dimension or dtype.
 
     >>> value, gradient = RadialFunctions(2, reach=1.0)(torch.tensor([[0.0], [1.0]]))(torch.tensor([[0.0]]))
     >>> value, gradient[0, :, 0]  # 1 and e^{−1/2}, with slopes 0 and e^{−1/2}
@@ -97,13 +99,14 @@ class RadialFunctions:
         _place(x)
         if len(x) < self.count:
             _checks.refuse("count", self.count, f"there are {len(x)} points: take fewer, or more points")
-        centres = x[: self.count]
+        centres = x[: self.count].detach()
         apart = torch.cdist(centres, centres) + torch.diag(torch.full_like(centres[:, 0], torch.inf))
         h = self.reach * float(apart.amin(1).mean())
         if not h > 0:
             _checks.refuse("x", "points at one place", "pass points of a law that has a density")
 
         def basis(y: Tensor) -> tuple[Tensor, Tensor]:
+            _checks.points("x", y, x.shape[1], like=centres)
             gap = (centres - y[:, None, :]) / h
             value = torch.exp(-0.5 * gap.square().sum(2))
             return value, value[..., None] * gap / h
@@ -149,5 +152,6 @@ def _place(x: Tensor) -> tuple[Tensor, Tensor]:
     _checks.points("x", x)
     if len(x) < 2 or not x.shape[1]:
         _checks.refuse("x.shape", list(x.shape), "pass two or more points, [n, d]")
+    x = x.detach()
     width = x.std(0, correction=0)
     return x.mean(0), torch.where(width > 0, width, 1.0)

@@ -14,7 +14,7 @@ so that on the grid, too, the parts are orthogonal and their energies add up; bo
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
@@ -32,28 +32,23 @@ _FLOOR = 1e-13
 _MISSING = 1e-3
 
 
-@dataclass(frozen=True, eq=False)
-class PlaneSplit:
+class PlaneSplit(NamedTuple):
     """An error in the plane at one time, in two orthogonal parts.
 
     Args:
         potential: φ on the grid, first axis along x_1, mean zero under q_t, shape ``[m, m]``.
         gradient: E‖∇φ‖², in inverse squared units of the data.
         rotational: E‖e − ∇φ‖², likewise.
+        share: the gradient part's share of both; 0 by convention where there is no error.
 
-    >>> PlaneSplit(torch.zeros(2, 2), 1.0, 3.0).share
+    >>> PlaneSplit(torch.zeros(2, 2), 1.0, 3.0, 0.25).share
     0.25
     """
 
-    potential: Tensor = field(repr=False)
+    potential: Tensor
     gradient: float
     rotational: float
-
-    @property
-    def share(self) -> float:
-        """Share of the gradient part in E‖e‖²; 0 by convention where there is no error."""
-        whole = self.gradient + self.rotational
-        return self.gradient / whole if whole > 0 else 0.0
+    share: float
 
 
 @_numerics.estimator
@@ -114,4 +109,5 @@ def split_in_plane(error: ErrorField, nodes: Tensor, t: float) -> PlaneSplit:
     gradient, rest = float(weight @ slope**2), float(weight @ (e - slope) ** 2)
     found = torch.from_numpy(phi)
     potential = found - (mass.cpu() * found).sum() / mass.sum().cpu()
-    return PlaneSplit(potential.reshape(m, m), gradient, rest)
+    whole = gradient + rest
+    return PlaneSplit(potential.reshape(m, m), gradient, rest, gradient / whole if whole > 0 else 0.0)

@@ -44,12 +44,17 @@ from scoredrift.scores import ErrorField, Flow, flow_of
 _RIDGES = (*(10.0**k for k in range(-10, 3)), 1e12)
 
 
-class Potential(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Potential:
     """A potential φ = Σ c_j ψ_j.
 
     Args:
         basis: ψ_j and their gradients.
         coefficients: c, shape ``[J]``.
+
+    Raises:
+        ValueError: coefficients that are not finite numbers in a row; on a call, points that do not fit the
+            basis, or a basis with another number of functions.
 
     >>> from scoredrift.observability import Polynomials
     >>> square = Polynomials(2)(torch.tensor([[-1.0], [1.0]]))
@@ -60,13 +65,41 @@ class Potential(NamedTuple):
     basis: Basis
     coefficients: Tensor
 
+    def __post_init__(self) -> None:
+        if not callable(self.basis):
+            _checks.refuse("basis", repr(self.basis), "pass what Polynomials(2)(x) or the like returns")
+        _checks.floating("coefficients", self.coefficients)
+        if self.coefficients.ndim != 1:
+            _checks.refuse("coefficients.shape", list(self.coefficients.shape), "pass one for each ψ, [J]")
+
     def __call__(self, x: Tensor) -> Tensor:
         """Value φ at points ``[n, d]``, shape ``[n]``."""
-        return self.basis(_checks.points("x", x))[0] @ self.coefficients
+        value, _ = _functions(self.basis, x, len(self.coefficients))
+        return value @ self.coefficients.to(x.dtype)
 
     def gradient(self, x: Tensor) -> Tensor:
-        """Gradient ∇φ at points ``[n, d]``, shape ``[n, d]``."""
-        return torch.einsum("njd,j->nd", self.basis(_checks.points("x", x))[1], self.coefficients)
+        """Gradient ∇φ at points ``[n, d]``, shape ``[n, d]``.
+
+        Raises:
+            ValueError: as on a call.
+        """
+        _, gradient = _functions(self.basis, x, len(self.coefficients))
+        return torch.einsum("njd,j->nd", gradient, self.coefficients.to(x.dtype))
+
+
+def _functions(basis: Basis, x: Tensor, count: int | None = None) -> tuple[Tensor, Tensor]:
+    """ψ and ∇ψ at points, if they fit each other."""
+    _checks.points("x", x)
+    made = basis(x)
+    if not (isinstance(made, tuple) and len(made) == 2):
+        _checks.refuse("basis(x)", type(made).__name__, "return ψ [n, J] and ∇ψ [n, J, d]")
+    value, gradient = made
+    n, d = x.shape
+    fits = value.ndim == 2 and len(value) == n and gradient.shape == (*value.shape, d)
+    if not fits or value.shape[1] != (value.shape[1] if count is None else count):
+        wanted = f"ψ [{n}, {'J' if count is None else count}] and ∇ψ of [.., {d}]"
+        _checks.refuse("basis(x)", f"{list(value.shape)} and {list(gradient.shape)}", f"return {wanted}")
+    return value, gradient
 
 
 @dataclass(frozen=True, eq=False)
@@ -196,27 +229,22 @@ def _rotations(value: Tensor, gradient: Tensor, score: Tensor) -> Tensor:
 
 def _fit(sample: Iterator[_Sample], kinds: Sequence[_Fields], n: int) -> list[Tensor]:
     """Coefficients for each kind of fields."""
-    sums: list[Tensor] = []  # of each half of the points: E[F_j·F_k], and E[F_j·e] in a last column
+    sums: list[list[Tensor]] = [[] for _ in kinds]
     for weight, e, shapes in sample:
         root = weight.sqrt()[:, None]
-        for place, kind in enumerate(kinds):
+        for total, kind in zip(sums, kinds, strict=True):
             fields = kind(*shapes).double()
             if fields.shape[1] > n:
                 _checks.refuse("n", n, f"there are {fields.shape[1]} fields to fit: take more points")
-            flat = (root[..., None] * fields).movedim(1, 2)  # [n, d, J']
-            beside = torch.cat([flat, (root * e)[..., None]], 2)
-            halves = torch.stack(
-                [part.flatten(0, 1).T @ rest.flatten(0, 1) for part, rest in _halves(flat, beside)]
-            )
-            if place == len(sums):
-                sums.append(torch.zeros_like(halves))
-            sums[place] += halves / n
-    return [_solved(both) for both in sums]
+            rows = (root[..., None] * fields).movedim(1, 2)  # [n, d, J']
+            beside = torch.cat([rows, (root * e)[..., None]], 2)
+            total.append(torch.stack([_moments(rows[half::2], beside[half::2]) for half in (0, 1)]) / n)
+    return [_solved(torch.stack(total).sum(0)) for total in sums]
 
 
-def _halves(*rows: Tensor) -> Iterator[tuple[Tensor, ...]]:
-    yield tuple(one[0::2] for one in rows)
-    yield tuple(one[1::2] for one in rows)
+def _moments(rows: Tensor, beside: Tensor) -> Tensor:
+    """Sums of F_j·F_k, and of F_j·e in a last column, ``[J', J' + 1]``."""
+    return rows.flatten(0, 1).T @ beside.flatten(0, 1)
 
 
 def _solved(halves: Tensor) -> Tensor:
@@ -224,12 +252,9 @@ def _solved(halves: Tensor) -> Tensor:
     size = halves.sum(0)[:, :-1].diagonal().sqrt()
     size = torch.where(size > 0, size, 1.0)
     matrices, rights = halves[..., :-1] / size / size[:, None], halves[..., -1] / size
-    coefficients = _ridges(matrices, rights)
-    other, seen = matrices.flip(0)[:, None], rights.flip(0)[:, None]
-    gains = (
-        coefficients
-        * (2 * seen - torch.einsum("hrjk,hrk->hrj", other.expand(-1, len(_RIDGES), -1, -1), coefficients))
-    ).sum((0, 2))
+    tried = _ridges(matrices, rights)
+    gains = 2 * torch.einsum("hrj,hj->r", tried, rights.flip(0))
+    gains -= torch.einsum("hrj,hjk,hrk->r", tried, matrices.flip(0), tried)
     best = int(gains.argmax())
     return _ridges(matrices.sum(0, keepdim=True), rights.sum(0, keepdim=True))[0, best] / size
 
@@ -278,11 +303,5 @@ def _sample(
     for size in batches(n, 1, batch):
         x, t, weight = _points(flow, span, size, generator)
         e = _checks.floating("error(x, t)", _numerics.evaluate(error, x, t, "error(x, t)"))
-        made = basis(x)
-        if not (isinstance(made, tuple) and len(made) == 2):
-            _checks.refuse("basis(x)", type(made).__name__, "return ψ [n, J] and ∇ψ [n, J, d]")
-        value, gradient = made
-        if value.ndim != 2 or len(value) != size or gradient.shape != (*value.shape, flow.dim):
-            shapes = f"{list(value.shape)} and {list(gradient.shape)}"
-            _checks.refuse("basis(x)", shapes, f"return ψ [n, J] and ∇ψ [n, J, {flow.dim}]")
+        value, gradient = _functions(basis, x)
         yield _Sample(weight, e.double(), (value, gradient, flow(x, t)))
