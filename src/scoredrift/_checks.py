@@ -267,6 +267,16 @@ def no_copies(name: str, rows: Tensor) -> None:
         refuse(name, f"all of {len(occurs)} different rows, {times} or more times each", remedy)
 
 
+def sample(name: str, x: Any, *, least: int = 2, copies: bool = False) -> Tensor:
+    """Return ``x`` if it is a sample of ``least`` points or more; with ``copies``, points may repeat."""
+    points(name, x)
+    if len(x) < least or not x.shape[1]:
+        refuse(f"{name}.shape", list(x.shape), f"pass {least} or more points, [n, d]")
+    if not copies:
+        no_copies(name, x)
+    return x
+
+
 def able(name: str, thing: Any, *methods: str) -> Any:
     """Return ``thing`` if it has all of the methods or attributes."""
     for method in methods:

@@ -17,6 +17,7 @@ their total variation.
 """
 
 from scoredrift.observability.bases import Polynomials, RadialFunctions, Together
+from scoredrift.observability.bounds import energy_bound
 from scoredrift.observability.closed_form import in_closed_form
 from scoredrift.observability.futures import (
     Futures,
@@ -68,6 +69,7 @@ __all__ = [
     "denoising_loss",
     "draw_futures",
     "empirical_loss_difference",
+    "energy_bound",
     "energy_by_level",
     "in_closed_form",
     "loss_difference",

@@ -35,7 +35,6 @@ so that an energy shows from n ≈ 4η/ε*² fresh points on. What is invisible 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
@@ -43,7 +42,6 @@ from torch import Tensor
 
 from scoredrift import _checks, _numerics
 from scoredrift.estimates import Estimate
-from scoredrift.observability.futures import batches
 from scoredrift.observability.levels import EnergyByLevel
 from scoredrift.observability.noises import NoiseDesign, Term
 from scoredrift.paths import VectorField
@@ -93,7 +91,9 @@ def denoising_loss(
     def squared(x: Tensor, t: Tensor, target: Tensor) -> Tensor:
         return (_value("score(x, t)", score, x, t) - target).square().sum(1)
 
-    draws = _draws(squared, _fresh(points), [_checks.process(process)], design, generator, batch)
+    draws = _as_design(design).integrals(
+        squared, _checks.sample("points", points), [_checks.process(process)], generator, batch
+    )
     return Estimate.from_samples(draws.mean(1).sum(1))
 
 
@@ -135,7 +135,9 @@ def loss_difference(
     True
     """
     term = _difference(first, second)
-    draws = _draws(term, _fresh(points), [_checks.process(process)], design, generator, batch)
+    draws = _as_design(design).integrals(
+        term, _checks.sample("points", points), [_checks.process(process)], generator, batch
+    )
     return Estimate.from_samples(draws.mean(1).sum(1))
 
 
@@ -184,11 +186,12 @@ def empirical_loss_difference(
     >>> abs(found.sigmas_from(0.25 * 3.98)) < 5
     True
     """
-    design = NoiseDesign() if design is None else design
-    if isinstance(design, NoiseDesign) and design.noises < 2:
+    design = _as_design(design)
+    if design.noises < 2:
         _checks.refuse("design.noises", design.noises, "one noise shows no spread: take two or more")
     term = _difference(first, second)
-    draws = _draws(term, _some(points, 1), [_checks.process(process)], design, generator, batch).sum(2)
+    points = _checks.sample("points", points, least=1, copies=True)
+    draws = design.integrals(term, points, [_checks.process(process)], generator, batch).sum(2)
     spread = float(draws.var(1).sum() / draws.shape[1])
     return Estimate(float(draws.mean()), math.sqrt(spread) / len(draws))
 
@@ -227,7 +230,9 @@ def loss_difference_by_level(
     >>> [abs(one.sigmas_from(width)) < 5 for one, width in zip(found.levels, (0.5, 3.0))]
     [True, True]
     """
-    draws = _draws(_difference(first, second), _fresh(points), _spans(edges), design, generator, batch)
+    spans = [OrnsteinUhlenbeck(*ends) for ends in pairwise(_checks.increasing("edges", edges).tolist())]
+    points = _checks.sample("points", points)
+    draws = _as_design(design).integrals(_difference(first, second), points, spans, generator, batch)
     return EnergyByLevel.from_draws(edges, draws.mean(1))
 
 
@@ -267,12 +272,14 @@ def energy_by_level(
     [True, True]
     """
     flow, n = flow_of(error), _checks.count("n", n, least=2)
-    spans = _spans(edges)
+    spans = [OrnsteinUhlenbeck(*ends) for ends in pairwise(_checks.increasing("edges", edges).tolist())]
 
     def squared(x: Tensor, t: Tensor, _: Tensor) -> Tensor:
         return _value("error(x, t)", error, x, t).square().sum(1)
 
-    draws = _draws(squared, flow.law.sample(n, generator=generator), spans, design, generator, batch)
+    _checks.generator_on(generator, flow.law.device)
+    points = flow.law.sample(n, generator=generator)
+    draws = _as_design(design).integrals(squared, points, spans, generator, batch)
     return EnergyByLevel.from_draws(edges, draws.mean(1))
 
 
@@ -286,45 +293,12 @@ def _difference(first: VectorField, second: VectorField) -> Term:
     return term
 
 
-def _draws(
-    term: Term,
-    points: Tensor,
-    spans: Sequence[OrnsteinUhlenbeck],
-    design: NoiseDesign | None,
-    generator: torch.Generator,
-    batch: int,
-) -> Tensor:
-    """Integrals of the term over the spans, ``[n, m, B]``, for no more than ``batch`` states at once."""
-    design = NoiseDesign() if design is None else design
-    if not isinstance(design, NoiseDesign):
-        _checks.refuse("design", repr(design), "pass NoiseDesign(…)")
-    _checks.generator_on(generator, points.device)
-    found, first = [], 0
-    for size in batches(len(points), design.cost, batch):
-        found.append(design.integrals(term, points[first : first + size], spans, generator))
-        first += size
-    return torch.cat(found)
-
-
-def _fresh(points: Tensor) -> Tensor:
-    _checks.no_copies("points", _some(points, 2))
-    return points
-
-
-def _some(points: Tensor, least: int) -> Tensor:
-    _checks.points("points", points)
-    if len(points) < least or not points.shape[1]:
-        _checks.refuse("points.shape", list(points.shape), f"pass {least} or more points, [n, d]")
-    return points
-
-
 def _value(name: str, score: VectorField, x: Tensor, t: Tensor) -> Tensor:
     return _checks.floating(name, _numerics.evaluate(score, x, t, name))
 
 
-def _spans(edges: Tensor) -> list[OrnsteinUhlenbeck]:
-    """A process between any two edges, over which times can be drawn."""
-    ends = _checks.increasing("edges", edges).tolist()
-    if not ends[0] > 0:
-        _checks.refuse("edges", ends[0], "pass times > 0")
-    return [OrnsteinUhlenbeck(low, high) for low, high in pairwise(ends)]
+def _as_design(design: NoiseDesign | None) -> NoiseDesign:
+    design = NoiseDesign() if design is None else design
+    if not isinstance(design, NoiseDesign):
+        _checks.refuse("design", repr(design), "pass NoiseDesign(…)")
+    return design

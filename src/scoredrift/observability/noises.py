@@ -10,9 +10,10 @@ from torch import Tensor
 
 from scoredrift import _checks
 from scoredrift import process as ou
+from scoredrift.observability.futures import batches
 from scoredrift.process import OrnsteinUhlenbeck, TimeSampler, log_uniform_times
 
-# Of states x_t, times and targets −ε/√v, a number for each row.
+# Of states x_t, times and targets −ε/√v, a number for each row, or several.
 Term = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
@@ -50,32 +51,47 @@ class NoiseDesign:
         return self.strata * self.noises * (2 if self.antithetic else 1)
 
     def integrals(
-        self, term: Term, points: Tensor, spans: Sequence[OrnsteinUhlenbeck], generator: torch.Generator
+        self,
+        term: Term,
+        points: Tensor,
+        spans: Sequence[OrnsteinUhlenbeck],
+        generator: torch.Generator,
+        batch: int = 65_536,
     ) -> Tensor:
         """Draw ∫ E[term] dt over each span of time, m times for each point.
 
         Args:
-            term: of states x_t ``[r, d]``, times ``[r]`` and targets −ε/√v ``[r, d]``, numbers ``[r]``.
+            term: of states x_t ``[r, d]``, times ``[r]`` and targets −ε/√v ``[r, d]``; it returns numbers
+                ``[r, …]``.
             points: x, shape ``[n, d]``.
             spans: B processes, of which only the times t0 and T matter.
             generator: source of randomness, on the device of the points.
+            batch: largest number of states together, but never fewer than those of one point.
 
         Returns:
-            Draws, shape ``[n, m, B]``, float64; those of one point share it.
+            Draws, shape ``[n, m, B, …]``, float64; those of one point share it.
 
         Raises:
-            ValueError: times or weights of another shape than the quantiles that they were asked for.
+            ValueError: times or weights of another shape than the quantiles that they were asked for; a
+                generator on another device.
 
         >>> design, g = NoiseDesign(), torch.Generator().manual_seed(0)
         >>> spans = [OrnsteinUhlenbeck(1.0, 3.0)]
-        >>> found = design.integrals(lambda x, t, g: t, torch.zeros(500, 1), spans, g)  # ∫ t dt = 4
+        >>> found = design.integrals(lambda x, t, target: t, torch.zeros(500, 1), spans, g)  # ∫ t dt = 4
         >>> found.shape, abs(float(found.mean()) - 4) < 0.05
         (torch.Size([500, 2, 1]), True)
         """
-        return torch.stack([self._over(span, term, points, generator) for span in spans], -1)
+        _checks.points("points", points)
+        _checks.generator_on(generator, points.device)
+        found, first = [], 0
+        for size in batches(len(points), self.cost * len(spans), batch):
+            x = points[first : first + size]
+            found.append(torch.stack([self._over(span, term, x, generator) for span in spans], 2))
+            first += size
+        return torch.cat(found)
 
     def _over(self, span: OrnsteinUhlenbeck, term: Term, x: Tensor, generator: torch.Generator) -> Tensor:
-        """Integral over one span, ``[n, m]``."""
+        """Integral over one span, ``[n, m, …]``."""
         shape = (len(x), self.noises, self.strata)
         u = torch.rand(shape, generator=generator, dtype=torch.float64, device=x.device)
         strata = torch.arange(self.strata, dtype=torch.float64, device=x.device)
@@ -90,10 +106,12 @@ class NoiseDesign:
         noise = torch.randn((*shape, x.shape[1]), generator=generator, dtype=x.dtype, device=x.device)
         centre = ou.scale(t).to(x.dtype)[..., None] * x[:, None, None, :]
         root = ou.variance(t).sqrt().to(x.dtype)[..., None]
-        when, total = t.to(x.dtype).reshape(-1), torch.zeros(shape, dtype=torch.float64, device=x.device)
-        signs = (1.0, -1.0) if self.antithetic else (1.0,)
-        for sign in signs:
-            states, targets = centre + sign * root * noise, -sign * noise / root
-            each = term(states.reshape(len(when), -1), when, targets.reshape(len(when), -1))
-            total += each.double().reshape(shape) / len(signs)
-        return (weight.double() * total).sum(2) / self.strata
+        when, signs = t.to(x.dtype).flatten(), (1.0, -1.0) if self.antithetic else (1.0,)
+        each = [
+            term((centre + sign * root * noise).flatten(0, 2), when, (-sign * noise / root).flatten(0, 2))
+            for sign in signs
+        ]
+        mean = torch.stack(each).double().mean(0)
+        shares = weight.double().flatten() / self.strata
+        weighed = shares.reshape(-1, *[1] * (mean.ndim - 1)) * mean
+        return weighed.unflatten(0, shape).sum(2)

@@ -178,11 +178,9 @@ def split_by_potentials(
     n, batch = _checks.count("n", n, least=2), _checks.count("batch", batch)
     if not callable(basis) or isinstance(basis, type):
         _checks.refuse("basis", repr(basis), "pass a maker of bases, such as RadialFunctions(100)")
-    ends = _checks.increasing("edges", edges).tolist()
-    if not ends[0] > 0:
-        _checks.refuse("edges", ends[0], "pass times > 0")
+    spans = [OrnsteinUhlenbeck(*ends) for ends in pairwise(_checks.increasing("edges", edges).tolist())]
     draws, potentials = [], []
-    for span in [OrnsteinUhlenbeck(low, high) for low, high in pairwise(ends)]:
+    for span in spans:
         made = basis(_points(flow, span, n, generator)[0])
         kinds = (_gradients, _rotations) if flow.dim > 1 else (_gradients,)
         fits = _fit(_sample(error, flow, span, made, n, generator, batch), kinds, n)

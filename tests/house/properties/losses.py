@@ -66,6 +66,15 @@ def difference(points, edges, k=1.5, other=1.0):
     return list((k**2 - other**2) * (sizes + d * noises) - 2 * (k - other) * d * np.diff(array(edges)))
 
 
+def along(points, edges):
+    """(E[D·(ŝ + ε/√v)])²/E‖D‖² for D = −½ x, in each level: both means follow from differences of losses."""
+    size = np.array(difference(points, edges, 0.5, 0.0)) + np.diff(array(edges)) * array(points).shape[1]
+    inner = 0.5 * (np.array(difference(points, edges)) + size)  # ‖D‖² = 2 D·(ŝ − g) − difference
+    assert len(points) > 3
+    levels = inner**2 / np.where(size > 0, size, 1)
+    return [*levels, levels.sum()]
+
+
 def loss(points, k=1.5):
     d, ends = array(points, 2).shape[1], np.array([0.5, 2.5])
     inverse = np.diff(ends + np.log1p(-np.exp(-ends)))
@@ -254,6 +263,24 @@ ENTRIES = [
         ),
         {"error": error(), "n": counts(400), "edges": Tensors(EDGES), "generator": Seeded(32)},
         lambda error, n, edges, generator: widths(n, edges),
+    ),
+    Entry(
+        "observability.energy_bound",
+        lambda first, second, points, edges, generator: read(
+            observability.energy_bound(first, second, points, edges, generator=generator)
+        ),
+        PAIR | {"edges": Tensors(EDGES)},
+        lambda first, second, points, edges, generator: along(points, edges),
+    ),
+    Entry(
+        "observability.energy_bound.design",
+        lambda design, batch: (
+            observability.energy_bound(
+                shrink, FLOW, POINTS, EDGES, generator=seed(30), design=design, batch=batch
+            ).total
+        ),
+        {"design": Input(NoiseDesign(), *DESIGNS), "batch": Counts(4000)},
+        lambda design, batch: enough(batch, along(POINTS, EDGES)[-1]),
     ),
     Entry(
         "observability.EnergyByLevel",
