@@ -137,6 +137,13 @@ def test_few_points_make_no_share_too_large():
     assert found.least.value < 0.05
 
 
+def test_no_fit_claims_more_than_the_energy():
+    """2 ∇φ·e − ‖∇φ‖² ≤ ‖e‖² at every point, however bad the coefficients."""
+    for seed in range(20):
+        found = split_by_potentials(ERRORS["push"], RadialFunctions(12), 14, at(0.1), generator=seeded(seed))
+        assert found.least.value <= 1
+
+
 def test_the_right_side_knows_the_error_through_the_stein_operator_only():
     """E[∇ψ·e] = −E[ψ 𝒜e], function by function."""
     n = 20_000
