@@ -18,8 +18,9 @@ What is done about the variance:
 
 * Both scores see the same point, time and noise, and ‖ε‖²/v, nearly all of either loss, cancels before it
   is computed: (ŝ − ŝ')·(ŝ + ŝ' + 2 ε/√v).
-* Antithetic noises a x ± √v ε cancel (ŝ − ŝ')·ε/√v to first order, which has a variance of order 1/v near
-  t0. At late times ŝ + ŝ' + 2 ε/√v is small by itself, the more the better the scores.
+* Antithetic noises a x ± √v ε cancel (ŝ − ŝ')·ε/√v, whose variance is of order 1/v near t0, as far as
+  ŝ − ŝ' hardly changes over √v: a great deal for smooth errors and rotations, nothing for rough ones. At
+  late times ŝ + ŝ' + 2 ε/√v is small by itself, the more the better the scores.
 * Times are stratified, and several noises share a point. What the noises of one point have in common is
   kept: for the population its mean counts as one draw.
 
