@@ -240,6 +240,14 @@ def spacing(name: str, nodes: Any) -> float:
     return distance
 
 
+def increasing(name: str, edges: Any) -> Tensor:
+    """Return ``edges`` in float64 if they are two or more numbers that increase."""
+    floating(name, edges)
+    if edges.ndim != 1 or len(edges) < 2 or not bool((edges.diff() > 0).all()):
+        refuse(name, f"of shape {list(edges.shape)}", "pass two or more times that increase, [B + 1]")
+    return edges.detach().double()
+
+
 def density(name: str, values: Any, nodes: Tensor, *, most_dims: int = 1) -> Tensor:
     """Return ``values`` if they are a density on ``nodes``, or on a product grid of up to ``most_dims``."""
     floating(name, values)
@@ -267,6 +275,16 @@ def no_copies(name: str, rows: Tensor) -> None:
     if len(occurs) >= _TOO_MANY_TIES:
         remedy = "pass independent draws, each of them once"
         refuse(name, f"all of {len(occurs)} different rows, {times} or more times each", remedy)
+
+
+def sample(name: str, x: Any, *, least: int = 2, copies: bool = False) -> Tensor:
+    """Return ``x`` if it is a sample of ``least`` points or more; with ``copies``, points may repeat."""
+    points(name, x)
+    if len(x) < least or not x.shape[1]:
+        refuse(f"{name}.shape", list(x.shape), f"pass {least} or more points, [n, d]")
+    if not copies:
+        no_copies(name, x)
+    return x
 
 
 def able(name: str, thing: Any, *methods: str) -> Any:

@@ -21,6 +21,7 @@ from properties import (
     fits,
     generations,
     laws,
+    losses,
     networks,
     observability,
     paths,
@@ -51,7 +52,7 @@ ROOMS = (
 )
 TABLES = (
     *(process, laws, samples, attention, scores, fields, predictors),
-    *(estimates, divergences, paths, energies, observability, designs),
+    *(estimates, divergences, paths, energies, observability, designs, losses),
     *(generations, budgets, fits, networks, runs, experiments, variation),
 )
 ENTRIES = [entry for table in TABLES for entry in table.ENTRIES]

@@ -144,11 +144,7 @@ class StepTimes:
 
 def _between(edges: Tensor, name: str, values: Tensor) -> None:
     """Refuse edges that do not increase, or anything but one value between two of them."""
-    _checks.floating("edges", edges)
-    if edges.ndim != 1 or len(edges) < 2 or not bool((edges.diff() > 0).all()):
-        _checks.refuse(
-            "edges", f"of shape {list(edges.shape)}", "pass two or more times that increase, [B + 1]"
-        )
+    _checks.increasing("edges", edges)
     _checks.floating(name, values)
     if list(values.shape) != [len(edges) - 1]:
         _checks.refuse(f"{name}.shape", list(values.shape), f"pass one for each interval, [{len(edges) - 1}]")
