@@ -102,7 +102,7 @@ CORNER, OTHER = (NORMAL.blend(gaussian([mean], 1.0), 0.999) for mean in (10.0, -
 RARE = {  # laws, TV, χ²(P‖M)
     "one law has a corner": (CORNER, NORMAL, 1e-3, 5e-4),
     "each has its own": (CORNER, OTHER, 1e-3, 1e-3),
-    "they share a corner": (gaussian([7.0], 1.0), NORMAL, math.erf(3.5 / math.sqrt(2)), None),
+    "hardly any overlap": (gaussian([7.0], 1.0), NORMAL, math.erf(3.5 / math.sqrt(2)), None),
 }
 
 

@@ -118,3 +118,14 @@ def test_on_nodes_of_an_infinite_chi2():
     apart = total_variation_on_nodes(*(on_nodes(one.marginal(), nodes) for one in (model, flow)), nodes)
     found = bounds(flow.error(model))
     assert 0 < apart < found.upper.value
+
+
+def test_bounds_that_rest_on_rare_inventions_are_not_trusted():
+    law = gaussian([0.0], 1.0)
+    flow = Flow(law, OU)
+    inventive = Flow(law.blend(gaussian([5.0], 0.1), 0.999), OU)
+    found = bounds(flow.error(inventive), n=1000)
+    assert not any(one.trusted for one in (found.energy, found.lower, found.upper))
+    wider = bounds(flow.error(Flow(law.blur(0.2), OU)), n=1000)
+    assert all(one.trusted and one.tail is not None for one in (wider.energy, wider.lower, wider.upper))
+    assert bounds(flow.error(inventive), n=99).energy.tail is None  # too few to see one
