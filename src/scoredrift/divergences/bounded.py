@@ -245,8 +245,8 @@ def good_set_chi2(p: Density, q: Density, n: int, *, cap: float, generator: torc
 
     With r = p/q and the midpoint M, the first is E_M[2 (r − 1)²/(1 + r) 1{r ≤ Λ}], and the draws are at most
     2 max(1, Λ): their variance exists whatever the tails, and with n ≥ Λ no single draw moves the mean by
-    more than one. What no draw met has its part in both errors, 2 Λ/n and 2/n. Where χ² is finite it is the limit for Λ → ∞; where it is not, it grows with Λ for ever,
-    and how it grows is worth reporting.
+    more than one. What no draw met has its part in both errors, 2 Λ/n and 2/n. Where χ² is finite it is the
+    limit for Λ → ∞; where it is not, it grows with Λ for ever, and how it grows is worth reporting.
 
     Args:
         p, q: laws that can be sampled and whose densities are known.
