@@ -20,7 +20,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
 
 from scoredrift import _numerics
 from scoredrift.divergences import pinsker
@@ -77,8 +76,9 @@ def total_variation_by_futures(
 
     Returns:
         VariationBounds for a sampler that starts from q_T; another start ν moves TV by TV(ν, q_T) at most. An
-        energy can rest on rare futures, as where a model invents what the data do not have. So from n = 100 on
-        energy, lower and upper carry the tail of their draws, and are not trusted where it is heavy.
+        energy can rest on rare futures, as where a model invents what the data do not have. So from n = 100 on it
+        carries the tail of its draws, and is not trusted where that is heavy; nor are ``lower`` and ``upper``
+        where ½ ε*² makes up half of their standard error or more.
 
     Raises:
         ValueError: n < 2, a generator on another device, an error of wrong shape or not finite.
@@ -109,20 +109,21 @@ def total_variation_by_futures(
     squares = mean.square() - each.var(1) / design.futures  # unbiased for u²
     above = 0.5 * mean.abs()
     root = 0.5 * Estimate.from_samples(squares).sqrt()
-    most, upper = Estimate.from_samples(above), _examined(above + 0.5 * energy)
-    total = _examined(energy)
+    most, upper = Estimate.from_samples(above), Estimate.from_samples(above + 0.5 * energy)
+    total = Estimate.from_samples(energy, check_tail=n >= FEWEST)
     if root.value < most.value:
-        most, upper = root, root + 0.5 * total
+        most, upper = root, root + 0.5 * Estimate(total.value, total.stderr)
     whole = pinsker(0.5 * total)
     return VariationBounds(
-        lower=_examined(below - 0.5 * energy),
-        upper=min(upper, whole, key=lambda one: one.value),
+        lower=_doubted(Estimate.from_samples(below - 0.5 * energy), total),
+        upper=min(_doubted(upper, total), whole, key=lambda one: one.value),
         least=Estimate.from_samples(below),
         most=most,
         energy=total,
     )
 
 
-def _examined(draws: Tensor) -> Estimate:
-    """Mean of draws with the energy in them, and their tail where there are enough to see one."""
-    return Estimate.from_samples(draws, check_tail=len(draws) >= FEWEST)
+def _doubted(bound: Estimate, energy: Estimate) -> Estimate:
+    """A bound with the tail of the energy, if half of that makes up half of the bound's error or more."""
+    tail = energy.tail if energy.stderr > bound.stderr else None
+    return Estimate(bound.value, bound.stderr, tail)
