@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from helpers import density_on, gaussian, line, mixtures, repeatable, seeded, within
 from scoredrift import GaussianMixture
-from scoredrift.divergences import chi2_finite, good_set_chi2, midpoint_chi2
+from scoredrift.divergences import chi2_finite, good_set_chi2, midpoint_chi2, total_variation
 
 
 def double(values):
@@ -94,6 +94,38 @@ def test_the_good_part_of_an_infinite_chi_square_grows_with_the_cap():
     assert values[1] > 10 * values[0]
     assert values[2] > 10 * values[1]
     assert parts[0].outside.value > parts[2].outside.value > 0
+
+
+# When hardly any draw meets the difference
+
+CORNER, OTHER = (NORMAL.blend(gaussian([mean], 1.0), 0.999) for mean in (10.0, -10.0))
+RARE = {  # laws, TV, χ²(P‖M)
+    "one law has a corner": (CORNER, NORMAL, 1e-3, 5e-4),
+    "each has its own": (CORNER, OTHER, 1e-3, 1e-3),
+    "hardly any overlap": (gaussian([7.0], 1.0), NORMAL, math.erf(3.5 / math.sqrt(2)), None),
+}
+
+
+@pytest.mark.parametrize("name", RARE)
+def test_errors_know_of_what_no_draw_met(name):
+    p, q, apart, middle = RARE[name]
+    for seed in range(60):
+        found = total_variation(p, q, 200, generator=seeded(seed))
+        assert within(found, apart)
+        if middle:
+            assert within(midpoint_chi2(p, q, 200, generator=seeded(seed)), middle)
+    good = good_set_chi2(CORNER, NORMAL, 200, cap=10.0, generator=seeded(0))
+    assert good.outside.value == 0
+    assert within(good.outside, 1e-3)
+
+
+@pytest.mark.parametrize("divergence", [total_variation, midpoint_chi2])
+def test_ordinary_errors_are_those_of_repetitions(divergence):
+    p = gaussian([1.0], 1.0)
+    found = [divergence(p, NORMAL, 2000, generator=seeded(k)) for k in range(300)]
+    spread = torch.tensor([one.value for one in found]).std()
+    stated = torch.tensor([one.stderr for one in found]).mean()
+    assert 0.87 < float(stated / spread) < 1.16
 
 
 # When χ² is infinite

@@ -42,7 +42,7 @@ def test_closed_forms(name):
     p, q, wanted = CASES[name]
     found = total_variation(p, q, 20_000, generator=seeded(1))
     assert within(found, wanted)
-    assert found.stderr < 0.02 * wanted
+    assert found.stderr < 0.02 * wanted + 1.001 / 20_000
     on_nodes = total_variation_on_nodes(density_on(p, NODES), density_on(q, NODES), NODES)
     assert on_nodes == pytest.approx(wanted, rel=1e-4)
 

@@ -137,6 +137,28 @@ def test_errors_of_the_best_fraction_are_differences():
             assert one.stderr == pytest.approx(abs(other.value - one.value), rel=1e-4)
 
 
+@pytest.mark.parametrize("theta", [0.02, 0.3, 0.45, 0.5, 0.55, 0.8])
+@pytest.mark.parametrize("share", [0.05, 0.2, 0.45])
+def test_two_standard_errors_of_the_best_fraction_cover_two_of_theta(theta, share):
+    """Also where the estimate of θ lies beyond ½ and the truth does not."""
+    known = best_fraction(theta, 1.0, 1.0).alpha.value
+    for sigmas in (-1.99, -1.0, -0.3, 0.0, 0.5, 1.0, 1.99):
+        estimate = theta / (1 + sigmas * share)  # the truth lies ``sigmas`` above it
+        if estimate > 0:
+            found = best_fraction(Estimate(estimate, share * estimate), 1.0, 1.0).alpha
+            assert abs(found.value - known) <= max(abs(sigmas), 2) * found.stderr + 1e-12
+
+
+def test_one_without_an_error_is_said_only_two_standard_errors_beyond_the_boundary():
+    assert best_fraction(Estimate(0.49999, 0.1), 1, 1).alpha.stderr > 0.02
+    assert best_fraction(Estimate(0.69, 0.1), 1, 1).alpha.stderr > 0
+    assert best_fraction(Estimate(0.71, 0.1), 1, 1).alpha == Estimate(1.0)
+    below = best_fraction(Estimate(0.5, 0.1), Estimate(1.0, 0.01), 1).alpha
+    lost = 1 - best_fraction(0.5 * (1 - 2 * math.hypot(0.2, 0.01)), 1, 1).alpha.value
+    assert below.stderr == pytest.approx(0.5 * lost)
+    assert best_fraction(Estimate(0.5, 0.3), 1, 1).alpha == Estimate(1.0, 0.5)  # θ may be zero
+
+
 def test_no_synthetic_data_where_bias_is_half_of_the_noise():
     assert best_fraction(0.0100001, 2, 100).alpha == Estimate(1.0)
     assert best_fraction(0.0099999, 2, 100).alpha.value == pytest.approx(1, abs=1e-4)

@@ -118,3 +118,18 @@ def test_on_nodes_of_an_infinite_chi2():
     apart = total_variation_on_nodes(*(on_nodes(one.marginal(), nodes) for one in (model, flow)), nodes)
     found = bounds(flow.error(model))
     assert 0 < apart < found.upper.value
+
+
+def test_bounds_that_rest_on_rare_inventions_are_not_trusted():
+    law = gaussian([0.0], 1.0)
+    flow = Flow(law, OU)
+    inventive = Flow(law.blend(gaussian([5.0], 1.0), 0.99), OU)
+    found = bounds(flow.error(inventive), n=1000)
+    assert not any(one.trusted for one in (found.energy, found.lower, found.upper))
+    wider = bounds(flow.error(Flow(law.blur(0.2), OU)), n=1000)
+    assert all(one.trusted for one in wider)
+    assert wider.energy.tail is not None
+    rather = bounds(flow.error(Flow(law.blend(gaussian([1.0], 1.0), 0.99), OU)), n=1000, seed=1)
+    assert not rather.energy.trusted
+    assert rather.lower.trusted  # its error is nearly all from the response
+    assert bounds(flow.error(inventive), n=99).energy.tail is None  # too few to see one

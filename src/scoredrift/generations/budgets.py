@@ -118,9 +118,12 @@ def best_fraction(bias: float | Estimate, parameters: float | Estimate, fresh_po
 
         D(α) = ‖b‖²/α² + m/(F (2 − α)),      α*³ = 2 θ (2 − α*)²,      θ = F ‖b‖²/m
 
-    For θ ≥ ½, where the bias is half of the noise of the fresh points or more, α* = 1. Standard errors are to
-    first order: α* changes by the share (2 − α)/(6 − α) ≤ ⅓ of a change of θ, and D(α*) as if α* stood still. A
-    bias that is not several standard errors above zero is better tried at both ends.
+    For θ ≥ ½, where the bias is half of the noise of the fresh points or more, α* = 1. For small errors α*
+    changes by the share (2 − α)/(6 − α) ≤ ⅓ of a change of θ. But it is cut at one, and steep at zero, so its
+    standard error is half of what it loses if θ, an estimate, is lowered by two of its own: it loses more than it
+    gains where θ grows, since it is concave in θ. So two standard errors of α* cover two of θ, also at the
+    boundary: "α* = 1" without an error says that θ is two standard errors beyond ½, and α* ± ½ α* that it is not two
+    above zero, where no α* is ruled out from below. D(α*) has the error that it would have if α* stood still.
 
     Args:
         bias: ‖b‖² > 0, which must not depend on n. Where an estimate is not positive, pass its upper end.
@@ -137,7 +140,9 @@ def best_fraction(bias: float | Estimate, parameters: float | Estimate, fresh_po
 
     >>> best = best_fraction(Estimate(1e-4, 3e-5), 20, 1000)
     >>> print(best.alpha, best.drift, best.all_fresh, sep=", ")
-    0.306 ± 0.027, 0.01287 ± 0.00032, 0.020100 ± 0.000030
+    0.306 ± 0.037, 0.01287 ± 0.00032, 0.020100 ± 0.000030
+    >>> print(best_fraction(Estimate(0.012, 0.003), 2, 100).alpha)  # θ = 0.60 ± 0.15
+    1.000 ± 0.050
     """
     bias, m = _positive("bias", bias), _positive("parameters", parameters)
     fresh = _checks.number("fresh_points", fresh_points, low=0.0, open_low=True)
@@ -146,12 +151,9 @@ def best_fraction(bias: float | Estimate, parameters: float | Estimate, fresh_po
     inverse = noise.value / bias.value
     if not (0 < inverse < math.inf):
         _checks.refuse("bias", bias, f"beyond the range of numbers beside a noise of {noise.value:.3g}")
-    if inverse <= 2:
-        return BestFraction(Estimate(1.0), all_fresh, all_fresh)
-    y = (2 * math.cosh(math.acosh(13.5 * inverse - 1) / 3) - 1) / 3
-    alpha = 2 / (1 + y)
-    shares = math.hypot(bias.stderr / bias.value, noise.stderr / noise.value)
-    best = Estimate(alpha, alpha * (2 - alpha) / (6 - alpha) * shares)
+    alpha = _root(inverse)
+    lowered = 1 - 2 * math.hypot(bias.stderr / bias.value, noise.stderr / noise.value)
+    best = Estimate(alpha, 0.5 * (alpha - (_root(inverse / lowered) if lowered > 0 else 0.0)))
     return BestFraction(best, bias * alpha**-2 + noise * (1 / (2 - alpha)), all_fresh)
 
 
@@ -191,6 +193,14 @@ def fresh_points_needed(drift: float, *, bias: float, parameters: float) -> floa
         return parameters / (2 * drift)
     alpha = 2 * math.sqrt(share / 3) * math.sinh(math.asinh(6 * math.sqrt(3 / share)) / 3)
     return parameters / drift * (4 - alpha) / (2 * (2 - alpha) ** 2)
+
+
+def _root(inverse: float) -> float:
+    """α* for a given 1/θ > 0."""
+    if inverse <= 2:
+        return 1.0
+    y = (2 * math.cosh(math.acosh(13.5 * inverse - 1) / 3) - 1) / 3
+    return 2 / (1 + y)
 
 
 def _combined(weights: list[float], terms: dict[str, float | Estimate | Tensor]) -> Estimate:

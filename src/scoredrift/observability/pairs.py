@@ -23,12 +23,14 @@ No trajectory, no grid, no regression, no bias. What is done about the variance:
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from scoredrift import _checks, _numerics
-from scoredrift.observability.futures import PairDesign, batches, draw_futures
+from scoredrift.observability.futures import Futures, PairDesign, batches, draw_futures
 from scoredrift.observability.pilot import PILOT_COST, plan
 from scoredrift.observability.result import Observability
 from scoredrift.scores import ErrorField, flow_of
@@ -75,6 +77,37 @@ def by_pairs(
     >>> abs(found.eta.sigmas_from(0.74904)) < 5
     True
     """
+    began = time.perf_counter()
+    spent = pilot * PILOT_COST if design is None else 0
+    design, found = _futures_of_points(error, n, generator=generator, design=design, pilot=pilot, batch=batch)
+    energies, squares = [], []
+    for one in found:
+        draws = one.draws.double().mean(-1)
+        noise = draws.var(2).sum(1) / design.futures
+        squares.append(draws.mean(2).sum(1).square() - noise)
+        energies.append(one.energy.double())
+    return Observability.from_draws(
+        torch.cat(energies),
+        torch.cat(squares),
+        evaluations=spent + n * design.cost,
+        seconds=time.perf_counter() - began,
+    )
+
+
+def _futures_of_points(
+    error: ErrorField,
+    n: int,
+    *,
+    generator: torch.Generator,
+    design: PairDesign | None,
+    pilot: int,
+    batch: int,
+    least: int = 2,
+) -> tuple[PairDesign, Iterator[Futures]]:
+    """Futures of n points of q_{t0}, batch by batch, and their design; one that is planned has ``least`` or more.
+
+    Bad input is refused at once, and not when the first batch is asked for.
+    """
     _checks.count("n", n, least=2)
     _checks.count("batch", batch)
     _checks.count("pilot", pilot, least=20)
@@ -82,24 +115,13 @@ def by_pairs(
         _checks.refuse("design", repr(design), "pass PairDesign(…), or None for what plan finds")
     flow = flow_of(error)
     _checks.generator_on(generator, flow.law.device)
-    began, spent = time.perf_counter(), 0
     if design is None:
         design = plan(error, generator=generator, points=pilot, batch=batch)
-        spent = pilot * PILOT_COST
-    energies, squares = [], []
-    for size in batches(n, design.cost, batch):
-        x = flow.sample(size, generator=generator)
-        found = draw_futures(error, x, design, generator)
-        draws = found.draws.double().mean(-1)
-        noise = draws.var(2).sum(1) / design.futures
-        squares.append(draws.mean(2).sum(1).square() - noise)
-        energies.append(found.energy.double())
-    return Observability.from_draws(
-        torch.cat(energies),
-        torch.cat(squares),
-        evaluations=spent + n * design.cost,
-        seconds=time.perf_counter() - began,
-    )
+        design = replace(design, futures=max(design.futures, least))
+    sizes = batches(n, design.cost, batch)
+    drawn = (flow.sample(size, generator=generator) for size in sizes)
+    chosen = design
+    return design, (draw_futures(error, x, chosen, generator) for x in drawn)
 
 
 @_numerics.estimator
