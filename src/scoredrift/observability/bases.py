@@ -88,7 +88,7 @@ class RadialFunctions:
     """
 
     count: int
-    reach: float = 6.0
+    reach: float = 4.0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "count", _checks.count("count", self.count, least=2))

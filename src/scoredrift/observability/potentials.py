@@ -147,8 +147,9 @@ def split_by_potentials(
     Args:
         error: ``Flow(law, process).error(model)``, or an injected field; no divergence is needed.
         basis: makes the functions ψ from points of a level, such as
-            ``Together((Polynomials(2), RadialFunctions(60)))``. The rotations are J d(d−1)/2 fields, so that
-            they suit low dimension.
+            ``Together((Polynomials(2), RadialFunctions(200)))``. The rotations are J d(d−1)/2 fields, so that
+            they suit low dimension. The bounds close as the basis grows: it has to follow the error on its
+            smallest scale.
         n: number of points in each level for the fit, and as many again to judge it; no fewer than there are
             fields to fit, and better ten times as many.
         edges: increasing times in [t0, T], shape ``[B + 1]``; φ is one function for all times of a
