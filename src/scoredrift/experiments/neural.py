@@ -23,7 +23,9 @@ from torch import Tensor
 
 from scoredrift import _checks
 from scoredrift.divergences import kl_on_nodes, total_variation_on_nodes
+from scoredrift.estimates import Estimate
 from scoredrift.experiments.base import Experiment, run_cases
+from scoredrift.experiments.result import Result
 from scoredrift.generations import (
     FreshFraction,
     Generation,
@@ -33,6 +35,8 @@ from scoredrift.generations import (
     Measured,
     NetworkFit,
     WarmStart,
+    bias_of_repeats,
+    forecast,
     recurse,
 )
 from scoredrift.laws import GaussianMixture, mixture_of_three, on_nodes
@@ -241,6 +245,56 @@ def run_all(
     torch.Size([2, 1, 32])
     """
     return run_cases(run_line, settings, over=over, **options)
+
+
+def forcings(cells: Tensor, alpha: float) -> Tensor:
+    """What each generation adds in the cells, w_i = δ_i − (1−α) δ_{i−1}, with δ_{−1} = 0.
+
+    Args:
+        cells: masses of p̂^i in K cells of equal mass, shape ``[runs, generations, K]``.
+        alpha: fresh fraction α in (0, 1].
+
+    Returns:
+        w, shape ``[runs, generations, K]``; the first generation is trained on the data alone.
+
+    Raises:
+        ValueError: masses that are negative or do not sum to one, or α outside (0, 1].
+
+    >>> forcings(torch.tensor([[[0.5, 0.5], [0.75, 0.25]]]), 0.5)[0, 1]
+    tensor([ 0.3536, -0.3536])
+    """
+    alpha = _checks.number("alpha", alpha, low=0.0, high=1.0, open_low=True)
+    _checks.floating("cells", cells)
+    if cells.ndim != 3 or 0 in cells.shape:
+        _checks.refuse("cells.shape", list(cells.shape), "pass masses, [runs, generations, K]")
+    if not _checks.holds((cells >= 0) & ((cells.sum(2, keepdim=True) - 1).abs() < 1e-3)):
+        _checks.refuse("cells", "no masses", "pass numbers ≥ 0 that sum to one over the cells")
+    count = cells.shape[2]
+    deviation = (cells - 1 / count) * count**0.5
+    before = torch.cat([torch.zeros_like(deviation[:, :1]), deviation[:, :-1]], dim=1)
+    return deviation - (1 - alpha) * before
+
+
+def line_forecast(pilot: Result, *, alpha: float, generations: int) -> list[Estimate]:
+    """Drift in the cells that the pilot forecasts at another fresh fraction, from generations 1 to its last.
+
+    Generation 0 is left out: a law that was blurred once is easier to learn than the data.
+
+    Args:
+        pilot: result of the experiment ``neural-pilot``.
+        alpha: fresh fraction α in (0, 1].
+        generations: N ≥ 0.
+
+    Returns:
+        E D_0, …, E D_N.
+
+    >>> from scoredrift.experiments import stored
+    >>> print(line_forecast(stored("neural-pilot", "medium"), alpha=0.1, generations=10)[-1])
+    0.830 ± 0.099
+    """
+    (before,) = pilot.axes["alpha"]
+    added = forcings(pilot.at("cells", alpha=before), before)
+    return forecast(bias_of_repeats(added[:, 1:]), alpha=alpha, generations=generations)
 
 
 def _scales(**own: Any) -> dict[str, dict[str, Any]]:

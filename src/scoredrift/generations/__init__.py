@@ -56,6 +56,7 @@ from scoredrift.generations.network_fits import (
 )
 from scoredrift.generations.recursion import Fit, recurse
 from scoredrift.generations.regimes import Accumulate, FreshFraction, Regime, Replace, law_of_training
+from scoredrift.generations.repeats import bias_of_repeats, forecast
 from scoredrift.generations.surds import Surd, room_below_zero
 
 __all__ = [
@@ -94,6 +95,7 @@ __all__ = [
     "accumulated",
     "best_fraction",
     "bias_and_noise",
+    "bias_of_repeats",
     "certify_floor",
     "contributions",
     "curate",
@@ -101,6 +103,7 @@ __all__ = [
     "discounted",
     "divergence_floor",
     "floor_potential",
+    "forecast",
     "fresh_points_needed",
     "gaussian_fit",
     "gram",

@@ -16,10 +16,12 @@ from property_cases import (
 )
 from scipy.special import ndtr, ndtri
 
+from properties.generations_oracles import fraction
 from properties.laws_oracles import at_least_one
 from properties.paths_oracles import DENSITY, ERROR, FINE, LINE, NODES, NOT_ONE, Errors, evolved, grid, spans
 from properties.scores_oracles import OU, T, X, times
-from scoredrift import GaussianMixture, experiments, networks, paths
+from scoredrift import Estimate, GaussianMixture, experiments, generations, networks, paths
+from scoredrift.generations import BiasAndNoise, forecast
 from scoredrift.networks import PointNetwork, Recipe
 from scoredrift.process import RandomTimes, uniform_times
 from scoredrift.scores import FunctionScore, LinearField
@@ -33,6 +35,7 @@ EXEMPT: dict[str, str] = {
     "experiments.LineMeasure": TRAINS,
     "experiments.line_fit": TRAINS,
     "experiments.run_line": TRAINS,
+    "experiments.line_forecast": "reads a stored result; compared with its parts in tests/experiments",
     "networks.Trained": "a tuple of results, without arithmetic",
     "networks.Weighting": "a type",
     "networks.train": TRAINS,
@@ -97,6 +100,37 @@ def first_weights(generator):
         built = networks.initialised(lambda: PointNetwork(2, width=4, depth=1), generator=generator)
     return built.body[0].weight.detach()
 
+
+def repeats(forcings):
+    w = np.asarray(array(forcings))
+    assert w.ndim in (2, 3)
+    w = w if w.ndim == 3 else w[:, None]
+    assert len(w) > 2
+    assert w.size
+    pairs = [(w[r] * w[s]).sum(1).mean() for r in range(len(w)) for s in range(len(w)) if r != s]
+    return [np.mean(pairs), (w**2).sum(2).mean() - np.mean(pairs)]
+
+
+def drift(alpha, generations):
+    assert int(generations) == generations >= 0
+    found, bias, noise = [], 0.0, 0.0
+    for _ in range(int(generations) + 1):
+        bias, noise = (1 - alpha) * bias + 0.5, (1 - alpha) ** 2 * noise + 0.125
+        found.append(bias**2 + noise)
+    return found
+
+
+def added(cells, alpha):
+    c = array(cells, 3)
+    assert c.size
+    assert np.allclose(c.sum(2), 1)
+    assert (c >= 0).all()
+    d = (c - 1 / c.shape[2]) * np.sqrt(c.shape[2])
+    return d - (1 - alpha) * np.concatenate([0 * d[:, :1], d[:, :-1]], 1)
+
+
+MASSES = torch.tensor([[[0.5, 0.25, 0.25], [0.25, 0.5, 0.25]]], dtype=torch.float64)
+PARTS = BiasAndNoise(Estimate(0.25), Estimate(0.125))
 
 ENTRIES = [
     Entry(
@@ -188,5 +222,27 @@ ENTRIES = [
         lambda count: 2 * ndtri(np.arange(1, at_least(count, 2)) / count),
         rtol=1e-6,
         atol=1e-6,
+    ),
+    Entry(
+        "generations.bias_of_repeats",
+        lambda forcings: (lambda found: [found.bias.value, found.noise.value])(
+            generations.bias_of_repeats(forcings)
+        ),
+        {"forcings": Tensors(X, all_1e30="plain arithmetic has no digits left there")},
+        repeats,
+    ),
+    Entry(
+        "generations.forecast",
+        lambda alpha, generations: [
+            one.value for one in forecast(PARTS, alpha=alpha, generations=generations)
+        ],
+        {"alpha": Numbers(0.5), "generations": Counts(4)},
+        lambda alpha, generations: drift(fraction(alpha), generations),
+    ),
+    Entry(
+        "experiments.forcings",
+        lambda cells, alpha: experiments.forcings(cells, alpha),
+        {"cells": Tensors(MASSES), "alpha": Numbers(0.5)},
+        lambda cells, alpha: added(cells, fraction(alpha)),
     ),
 ]
