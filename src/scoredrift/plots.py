@@ -50,7 +50,7 @@ def use_style() -> None:
             "font.size": 10.5,
             "grid.color": "#dddddd",
             "grid.linewidth": 0.6,
-            "image.cmap": "cividis",
+            "image.cmap": "Blues",
             "legend.frameon": False,
             "lines.linewidth": 1.8,
             "savefig.facecolor": "white",
@@ -59,7 +59,7 @@ def use_style() -> None:
 
 
 def density_map(ax: Axes, times: Tensor, nodes: Tensor, density: Tensor) -> None:
-    """Density of a one-dimensional law over time, as shades; brightness is density^½ at each time.
+    """Density of a one-dimensional law over time, as shades; their depth is density^½ at each time.
 
     Each time is scaled to its own largest value, so shades compare within a time only.
 
@@ -87,7 +87,7 @@ def score_field(ax: Axes, score: VectorField, t: float, *, reach: float, arrows:
     Arrow lengths are compressed to ‖s‖^½, so that weak fields stay visible.
 
     Args:
-        ax: where to draw; the arrows are white, so over a dark picture.
+        ax: where to draw; the arrows are dark, so over a pale picture.
         score: s(x, t), called with x ``[arrows², 2]``, float64, and the float t.
         t: time.
         reach: half the side of the square, in the units of the data.
@@ -104,7 +104,7 @@ def score_field(ax: Axes, score: VectorField, t: float, *, reach: float, arrows:
     field = score(torch.stack([x.flatten(), y.flatten()], dim=1), t)
     field = field / field.norm(dim=1, keepdim=True).clamp(min=1e-12).sqrt()
     u, v = field[:, 0].reshape(x.shape), field[:, 1].reshape(x.shape)
-    ax.quiver(x.numpy(), y.numpy(), u.numpy(), v.numpy(), color="white", width=0.005, alpha=0.9)
+    ax.quiver(x.numpy(), y.numpy(), u.numpy(), v.numpy(), color="#333333", width=0.005)
     ax.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
     ax.grid(visible=False)
 
