@@ -1,12 +1,21 @@
 // A formula that is wider than its line is set smaller, down to seven tenths; what is still wider scrolls.
 const SMALLEST = 0.7;
+const BLOCK = "p, li, dd, td, th, figcaption, h1, h2, h3, h4";
+
+// Share of the formula that has room in its line.
+function room(formula) {
+  if (formula.hasAttribute("display")) return formula.clientWidth / formula.scrollWidth;
+  const line = formula.closest(BLOCK), mark = formula.closest(".keep") ? 8 : 0;
+  return line ? (line.clientWidth - mark) / formula.firstElementChild.getBoundingClientRect().width : 1;
+}
 
 function fit() {
   for (const formula of document.querySelectorAll("mjx-container")) {
     formula.dataset.size ??= parseFloat(formula.style.fontSize) || 100;
     formula.style.fontSize = formula.dataset.size + "%";
-    const room = formula.clientWidth / formula.scrollWidth;
-    if (room < 1) formula.style.fontSize = formula.dataset.size * Math.max(SMALLEST, 0.99 * room) + "%";
+    const share = room(formula);
+    if (share < 1) formula.style.fontSize = formula.dataset.size * Math.max(SMALLEST, 0.99 * share) + "%";
+    formula.classList.toggle("wide", !formula.hasAttribute("display") && room(formula) < 1);
   }
   document.documentElement.dataset.fitted = "yes";
 }
