@@ -49,7 +49,12 @@ function keep() {
 window.addEventListener("load", () => window.MathJax?.startup.promise.then(() => { group(); keep(); fit(); }));
 window.addEventListener("resize", fit);
 
-// Paper shows the checks, too.
+// Paper shows the checks, too, and is white.
+const root = document.documentElement;
+let theme;
 window.addEventListener("beforeprint", () => {
   document.querySelectorAll("details.checks").forEach(block => { block.open = true; });
+  theme = root.dataset.theme;
+  root.dataset.theme = "light";
 });
+window.addEventListener("afterprint", () => { root.dataset.theme = theme; });

@@ -187,10 +187,12 @@ class Loop:
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
         moving, still = (base64.b64encode(data).decode() for data in (self.moving, self.still))
-        page = (
-            f'<picture class="loop"><source media="print, (prefers-reduced-motion: reduce)" '
-            f'srcset="data:image/png;base64,{still}">'
-            f'<img src="data:image/webp;base64,{moving}" alt="{html.escape(self.alt, quote=True)}"></picture>'
+        alt = html.escape(self.alt, quote=True)
+        page = (  # both pictures are there: a printer does not wait for one that has to be fetched
+            "<style>@media print, (prefers-reduced-motion: reduce) {"
+            ".loop .moving { display: none; } .loop .still { display: inline !important; } }</style>"
+            f'<span class="loop"><img class="moving" src="data:image/webp;base64,{moving}" alt="{alt}">'
+            f'<img class="still" style="display: none" src="data:image/png;base64,{still}" alt="{alt}"></span>'
         )
         return {"text/plain": repr(self), "text/html": page}
 

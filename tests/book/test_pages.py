@@ -175,7 +175,9 @@ def test_page(visit, name: str, view: str) -> None:
     assert page.locator("mjx-merror, [data-mjx-error]").count() == 0
     assert page.evaluate(WITHOUT_TEXT) == [], "images without alternative text, or that did not load"
     assert page.evaluate(TOO_WIDE) == [], "wider than the page"
-    assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0, "the page scrolls sideways"
+    assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0, (
+        "the page scrolls sideways"
+    )
     assert page.evaluate(CUT_FORMULAS) == [], "formulas that do not fit their line"
     assert page.evaluate(WITHOUT_ROOM) == 0, "displays whose top is cut"
     assert page.evaluate(LONELY) == [], "torn off at the end of a line"
@@ -296,6 +298,26 @@ def test_outcomes_of_checks_are_counted_in_english(visit) -> None:
     assert any("1 fails" in head for head in heads)  # that of the false claim
     wrong = re.compile(r"\b1 (hold|fail)\b|\b([02-9]|\d\d+) (holds|fails)\b")
     assert [head for head in heads if wrong.search(head)] == []
+
+
+def test_a_dark_page_is_printed_on_white(visit) -> None:
+    page = visit("book/part1/ou-bridge.html", scheme="dark")
+    figure = page.locator("figure img").first
+    look = "e => [getComputedStyle(e).filter, getComputedStyle(document.body).color]"
+    on_screen = figure.evaluate(look)
+    page.emulate_media(media="print", color_scheme="dark")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    on_paper = figure.evaluate(look)
+    assert "invert" in on_screen[0]
+    assert on_paper[0] == "none"
+    assert on_paper[1] != on_screen[1]
+    loop = page.locator(".loop")
+    assert loop.locator("img:visible").count() == 1
+    assert loop.locator("img.still").is_visible()
+    page.emulate_media(media="screen", color_scheme="dark")
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert figure.evaluate(look) == on_screen
+    assert loop.locator("img.moving").is_visible()
 
 
 def test_dark_pages_have_dark_figures(visit) -> None:
