@@ -21,3 +21,8 @@ def test_letters_follow_the_order_of_the_list() -> None:
     assert several == sorted(several)
     assert ("Khelifa et al.", "2026c") in several
     assert BOOK.cite("khelifa2026error")[1] == BOOK.years["khelifa2026error"]
+
+
+def test_no_author_is_called_others() -> None:
+    entries = BOOK.bibliography.entries.items()
+    assert [key for key, entry in entries if any(str(p) == "others" for p in entry.persons["author"])] == []
