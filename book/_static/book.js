@@ -48,6 +48,9 @@ function keep() {
 
 window.addEventListener("load", () => window.MathJax?.startup.promise.then(() => { group(); keep(); fit(); }));
 window.addEventListener("resize", fit);
+document.addEventListener("click", event => {  // what is opened has been of no size so far
+  if (event.target.closest("summary, .toggle, .toggle-button")) setTimeout(fit, 50);
+});
 
 // Paper shows the checks, too, and is white.
 const root = document.documentElement;

@@ -184,6 +184,11 @@ def test_page(visit, name: str, view: str) -> None:
     if view != "narrow":  # on a telephone code scrolls
         assert page.evaluate(CUT_CODE) == [], "code that does not fit its line"
     assert page.evaluate("document.documentElement.dataset.theme") == scheme
+    if view == "narrow":
+        page.evaluate("document.querySelectorAll('button.toggle-button').forEach(b => b.click())")
+        page.wait_for_timeout(200)
+        assert page.evaluate(CUT_FORMULAS) == [], "formulas of opened solutions that do not fit their line"
+        assert page.evaluate(LONELY) == [], "torn off in an opened solution"
     if scheme == "dark":
         page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
         assert page.evaluate(PALE) == [], "pale on a dark page"
