@@ -22,6 +22,7 @@ import nbformat
 import yaml
 from nbformat import NotebookNode
 from pybtex.database import BibliographyData, Entry, Person, parse_file
+from pybtex.richtext import Text
 from pybtex.style.sorting.author_year_title import SortingStyle
 
 from plain_markdown import Counter, Labels, NoPlainFormError, Translator
@@ -77,7 +78,7 @@ def authors(entry: Entry) -> str:
     """Names by which a work is cited."""
     names = [" ".join(p.prelast_names + p.last_names) for p in entry.persons["author"]]
     who = names[0] if len(names) == 1 else " and ".join(names) if len(names) == 2 else f"{names[0]} et al."
-    return re.sub(r"[{}]", "", who)
+    return str(Text.from_latex(who))
 
 
 class Book:

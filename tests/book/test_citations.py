@@ -23,6 +23,12 @@ def test_letters_follow_the_order_of_the_list() -> None:
     assert BOOK.cite("khelifa2026error")[1] == BOOK.years["khelifa2026error"]
 
 
+def test_names_are_those_of_the_authors_and_not_of_latex() -> None:
+    names = [chapters.authors(entry) for entry in BOOK.bibliography.entries.values()]
+    assert "Topsøe" in names
+    assert [name for name in names if set(name) & set("\\{}~")] == []
+
+
 def test_no_author_is_called_others() -> None:
     entries = BOOK.bibliography.entries.items()
     assert [key for key, entry in entries if any(str(p) == "others" for p in entry.persons["author"])] == []
