@@ -14,13 +14,16 @@ import re
 from functools import cached_property
 from itertools import zip_longest
 from pathlib import Path
+from string import ascii_lowercase
 from typing import Any
 
 import jupytext
 import nbformat
 import yaml
 from nbformat import NotebookNode
-from pybtex.database import BibliographyData, parse_file
+from pybtex.database import BibliographyData, Entry, Person, parse_file
+from pybtex.richtext import Text
+from pybtex.style.sorting.author_year_title import SortingStyle
 
 from plain_markdown import Counter, Labels, NoPlainFormError, Translator
 
@@ -61,6 +64,21 @@ def colab_url(address: str, notebook: Path) -> str:
     return (
         f"https://colab.research.google.com/github/{address.partition('github.com/')[2]}/blob/main/{notebook}"
     )
+
+
+class ByNames(SortingStyle):
+    """Order of works: by the names of their authors, year and title; braces do not count."""
+
+    def person_key(self, person: Person) -> str:
+        """What a person is sorted by."""
+        return re.sub(r"[{}]", "", super().person_key(person))
+
+
+def authors(entry: Entry) -> str:
+    """Names by which a work is cited."""
+    names = [" ".join(p.prelast_names + p.last_names) for p in entry.persons["author"]]
+    who = names[0] if len(names) == 1 else " and ".join(names) if len(names) == 2 else f"{names[0]} et al."
+    return str(Text.from_latex(who))
 
 
 class Book:
@@ -113,17 +131,26 @@ class Book:
         """Works that the book cites."""
         return parse_file(str(self.root / self.config["bibtex_bibfiles"][0]))
 
+    @cached_property
+    def years(self) -> dict[str, str]:
+        """Year of each work, with a letter where the same names have several in it, in the order of the list."""
+        entries = self.bibliography.entries.values()
+        works: dict[tuple[str, str], list[str]] = {}
+        for entry in sorted(entries, key=ByNames().sorting_key):
+            works.setdefault((authors(entry), entry.fields["year"]), []).append(entry.key)
+        return {
+            key: year if len(keys) == 1 else year + letter
+            for (_, year), keys in works.items()
+            for letter, key in zip(ascii_lowercase, keys, strict=False)
+        }
+
     def cite(self, key: str) -> tuple[str, str, str]:
         """Who, when and where of a work: text and address of a citation."""
         if key not in self.bibliography.entries:
             raise NoPlainFormError(f"citation {key!r} is not in the bibliography")
         entry = self.bibliography.entries[key]
-        names = [" ".join(p.prelast_names + p.last_names) for p in entry.persons["author"]]
-        who = (
-            names[0] if len(names) == 1 else " and ".join(names) if len(names) == 2 else f"{names[0]} et al."
-        )
         url = entry.fields.get("url") or f"https://doi.org/{entry.fields['doi']}"
-        return re.sub(r"[{}]", "", who), entry.fields["year"], url
+        return authors(entry), self.years[key], url
 
     def plain(self, page: Path, executed: NotebookNode) -> NotebookNode:
         """Notebook for readers, from the source of a page and the outputs of its code cells.

@@ -2,8 +2,10 @@
 
     minutes = words/200 + displays/4 + figures/2 + lines of visible code/25,
 
-proofs counted, exercises with their solutions, folded code and checks left out. A reader of mathematics is
-slower, one who skips the proofs is faster; what the number is for is to compare chapters.
+exercises with their solutions, folded code and checks left out. The words of proofs count at the pace of prose,
+and code at the pace of a glance, so the number is the time of a reader who passes over both: two readers of the
+whole book needed about that, and twice as long where they followed proofs and code. That is what the page on how
+to read the book says of it.
 """
 
 from __future__ import annotations

@@ -67,3 +67,29 @@ def test_numbers_of_chapters_in_links_are_right(page: Path) -> None:
     for number, target in re.findall(r"\[(?:[Cc]hapters? )?(\d+)\]\(([\w./-]+\.md)\)", text):
         found = ((ROOT / page).parent / target).resolve().relative_to(ROOT)
         assert int(number) == BOOK.numbers[found], f"{number} for {target}"
+
+
+def test_cards_of_the_front_page_have_the_numbers_of_their_chapters() -> None:
+    text = (ROOT / "book/intro.md").read_text(encoding="utf-8")
+    cards = re.findall(r"^:::\{grid-item-card\} (?:(\d+)\. )?.*\n:link: (\S+)$", text, re.M)
+    assert {Path(f"book/{link}.md"): int(number or 0) for number, link in cards} == {
+        page: BOOK.numbers[page] for page in CHAPTERS
+    }
+
+
+def test_practice_is_where_the_front_page_promises_it() -> None:
+    text = (ROOT / "book/intro.md").read_text(encoding="utf-8")
+    assert "“In practice”" in text
+    item = next(line for line in text.splitlines() if "**You run a pipeline.**" in line)
+    pages = [Path("book") / link for link in re.findall(r"\]\((part\d/[\w-]+\.md)\)", item)]
+    assert len(pages) >= 6
+    for page in pages:
+        assert "\n**In practice:** " in (ROOT / page).read_text(encoding="utf-8"), page
+
+
+@pytest.mark.parametrize("page", CHAPTERS, ids=str)
+def test_captions_name_no_colour_that_the_dark_turns_round(page: Path) -> None:
+    notebook = BOOK.read(page)
+    texts = [c.source for c in notebook.cells if c.cell_type == "markdown"]
+    texts += [c.metadata.get("mystnb", {}).get("figure", {}).get("caption", "") for c in notebook.cells]
+    assert [word for text in texts for word in re.findall(r"\b(?:[Bb]lack|[Ww]hite)\b", text)] == []

@@ -264,7 +264,7 @@ def test_contributions_of_a_blurred_recursion_add_up(dim):
     assert found.start + float(found.exact.sum()) == pytest.approx(found.total, rel=1e-10)
     assert found.total <= (0.7**2 * math.sqrt(products[0, 0]) + float(found.amplitude.sum())) ** 2
     # A blur repeats its own deviation.
-    assert float(found.energy.sum()) < float(found.exact.sum())
+    assert float(found.squares.sum()) < float(found.exact.sum())
 
 
 @pytest.mark.parametrize("dim", [2, 3])

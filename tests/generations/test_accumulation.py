@@ -105,7 +105,7 @@ def test_contributions_add_up_to_the_divergence(path):
     assert float(found.exact.sum()) + found.start == pytest.approx(last, rel=1e-10)
     forcings = double([step.forcing for step in steps_of(data, models, path[3])])
     discounts = (1 - path[3]) ** torch.arange(len(forcings) - 1, -1, -1).double()
-    torch.testing.assert_close(found.energy, discounts**2 * forcings, rtol=1e-9, atol=1e-13)
+    torch.testing.assert_close(found.squares, discounts**2 * forcings, rtol=1e-9, atol=1e-13)
     roots = discounts * forcings.sqrt()
     torch.testing.assert_close(found.amplitude, roots, rtol=1e-9, atol=1e-13)
 
@@ -189,7 +189,7 @@ def test_errors_in_new_directions_follow_the_energy_discount():
     assert expected[-1] == pytest.approx(series)
     assert [step.after for step in steps] == pytest.approx(expected, rel=1e-12)
     found = contributions(gram(p, models), alpha=alpha)
-    torch.testing.assert_close(found.exact, found.energy)
+    torch.testing.assert_close(found.exact, found.squares)
 
 
 def test_an_error_can_undo_the_past():

@@ -122,7 +122,7 @@ class Contributions:
 
     Args:
         exact: (1 − α)^{N−1−i} ⟨w_i, δ_N⟩; these and ``start`` sum to D_N; negative where undone.
-        energy: (1 − α)^{2(N−1−i)} B_i, which sum to D_N if all errors are incoherent.
+        squares: (1 − α)^{2(N−1−i)} B_i, which sum to D_N if all errors are incoherent.
         amplitude: (1 − α)^{N−1−i} √B_i, which sum to √D_N at most.
         start: (1 − α)^N ⟨δ_0, δ_N⟩.
         total: D_N.
@@ -133,7 +133,7 @@ class Contributions:
     """
 
     exact: Tensor
-    energy: Tensor
+    squares: Tensor
     amplitude: Tensor
     start: float
     total: float
@@ -246,7 +246,7 @@ def contributions(products: Tensor, *, alpha: float) -> Contributions:
     return Contributions(
         exact=discounts
         * _minus_mixture(products[1:, -1], torch.zeros_like(forcing), products[:-1, -1], alpha),
-        energy=discounts**2 * forcing,
+        squares=discounts**2 * forcing,
         amplitude=discounts * forcing.sqrt(),
         start=keep**last * float(products[0, -1]),
         total=float(products[-1, -1]),
