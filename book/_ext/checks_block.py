@@ -12,7 +12,7 @@ from docutils import nodes
 from sphinx.application import Sphinx
 
 OUTCOME = re.compile(r'class="check check-(\w+)"')
-WORDS = {"holds": "hold", "fails": "fail", "undecided": "undecided", "measured": "measured"}
+PLURAL = {"holds": "hold", "fails": "fail", "undecided": "undecided", "measured": "measured"}
 
 
 def gather(app: Sphinx, doctree: nodes.document, docname: str) -> None:
@@ -33,11 +33,8 @@ def _summary(cells: list[nodes.Element]) -> str:
     """How many hold, fail and so on."""
     texts = (raw.astext() for cell in cells for raw in cell.findall(nodes.raw))
     outcomes = [found for text in texts for found in OUTCOME.findall(text)]
-    counts = {name: outcomes.count(name) for name in WORDS if name in outcomes}
-    return ", ".join(
-        f"{number} {'holds' if (name, number) == ('holds', 1) else WORDS[name]}"
-        for name, number in counts.items()
-    )
+    counts = {name: outcomes.count(name) for name in PLURAL if name in outcomes}
+    return ", ".join(f"{n} {name if n == 1 else PLURAL[name]}" for name, n in counts.items())
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

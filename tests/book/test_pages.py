@@ -43,7 +43,8 @@ WITHOUT_TEXT = (
 TOO_WIDE = """() => {
   const scrolls = e => e && e !== document.body &&
     (['auto', 'scroll'].includes(getComputedStyle(e).overflowX) || scrolls(e.parentElement));
-  return [...document.querySelectorAll('article *')].filter(e => !scrolls(e.parentElement) &&
+  return [...document.querySelectorAll('article *, .prev-next-area *')].filter(e =>
+    !e.closest('mjx-assistive-mml') && !scrolls(e.parentElement) &&
     e.getBoundingClientRect().right > document.documentElement.clientWidth + 1)
     .map(e => e.tagName + '.' + e.className);
 }"""
@@ -54,12 +55,46 @@ PALE = """() => [...document.querySelectorAll('article *')].filter(e => {
   return (a ?? 1) > 0.5 && r + g + b > 380;
 }).map(e => e.tagName + '.' + e.className)"""
 
-# Displays that are cut, or have to be scrolled, and code that has.
-CUT_FORMULAS = """() => [...document.querySelectorAll('article mjx-container[display="true"]')]
-  .filter(e => e.scrollWidth > e.clientWidth + 1 || e.getBoundingClientRect().width < 1)
-  .map(e => e.parentElement.id || e.textContent.slice(0, 60))"""
-CUT_CODE = """() => [...document.querySelectorAll('article .cell_input pre, article .cell_output pre')]
+# Formulas that are cut, or have to be scrolled, and code that has.
+CUT_FORMULAS = """() => [...document.querySelectorAll('article mjx-container')]
+  .filter(e => e.hasAttribute('display')
+    ? e.scrollWidth > e.clientWidth + 1 || e.getBoundingClientRect().width < 1
+    : e.firstElementChild.getBoundingClientRect().width >
+      1 + (e.closest('p, li, dd, td, figcaption')?.clientWidth ?? 1e4))
+  .map(e => e.parentElement.id || e.closest('p, li, dd, figcaption')?.textContent.slice(0, 80))"""
+CUT_CODE = """() => [...document.querySelectorAll('article div.highlight pre, article .cell_output pre')]
   .filter(e => e.scrollWidth > e.clientWidth + 1).map(e => e.textContent.slice(0, 200))"""
+
+# The limits of an integral stand out above the box of its formula.
+WITHOUT_ROOM = """() => [...document.querySelectorAll('article mjx-container[display="true"]')]
+  .filter(e => e.clientHeight && parseFloat(getComputedStyle(e).paddingTop) < 3).length"""
+
+# Lines that begin with what belongs to the formula at the end of the line before, or with half a number.
+LONELY = r"""() => {
+  const place = (text, from, to) => {
+    const range = document.createRange();
+    range.setStart(text, from);
+    range.setEnd(text, to);
+    return range.getBoundingClientRect();
+  };
+  const found = [];
+  for (const formula of document.querySelectorAll('article span.math')) {
+    const after = formula.nextSibling, end = formula.getClientRects();
+    if (after?.nodeType !== 3 || !end.length || !/^[.,;:!?)\]%]/.test(after.data)) continue;
+    const mark = place(after, 0, 1);
+    if (mark.height && mark.left < end[end.length - 1].left) found.push(after.data.slice(0, 20));
+  }
+  const texts = document.createTreeWalker(document.querySelector('article'), NodeFilter.SHOW_TEXT);
+  while (texts.nextNode()) {
+    const text = texts.currentNode;
+    if (text.parentElement.closest('pre, code, script, mjx-container')) continue;
+    for (const { index } of text.data.matchAll(/\d[ \u00a0]\d{3}\b/g)) {
+      const [one, two] = [place(text, index, index + 1), place(text, index + 2, index + 3)];
+      if (two.height && two.left < one.left) found.push(text.data.slice(index, index + 9));
+    }
+  }
+  return found;
+}"""
 
 
 class Quiet(http.server.SimpleHTTPRequestHandler):
@@ -140,10 +175,18 @@ def test_page(visit, name: str, view: str) -> None:
     assert page.locator("mjx-merror, [data-mjx-error]").count() == 0
     assert page.evaluate(WITHOUT_TEXT) == [], "images without alternative text, or that did not load"
     assert page.evaluate(TOO_WIDE) == [], "wider than the page"
+    assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0, (
+        "the page scrolls sideways"
+    )
     assert page.evaluate(CUT_FORMULAS) == [], "formulas that do not fit their line"
+    assert page.evaluate(WITHOUT_ROOM) == 0, "displays whose top is cut"
+    assert page.evaluate(LONELY) == [], "torn off at the end of a line"
     if view != "narrow":  # on a telephone code scrolls
         assert page.evaluate(CUT_CODE) == [], "code that does not fit its line"
     assert page.evaluate("document.documentElement.dataset.theme") == scheme
+    if scheme == "dark":
+        page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
+        assert page.evaluate(PALE) == [], "pale on a dark page"
 
 
 def test_chapter_has_theorems_folded_solutions_and_downloads(visit) -> None:
@@ -230,6 +273,16 @@ def test_the_claims_can_be_filtered(visit) -> None:
     assert page.locator(".claim:visible").count() == page.locator(".claim").count()
 
 
+def test_works_of_one_year_are_told_apart(visit) -> None:
+    page = visit("book/back/bibliography.html")
+    labels = [label.strip(" []") for label in page.locator(".citation .label").all_text_contents()]
+    assert len(labels) > 60
+    assert {f"Khelifa et al. 2026{letter}" for letter in "abc"} <= set(labels)
+    assert len(set(labels)) == len(labels)
+    cited = visit("book/back/related-work.html").locator("article").inner_text()
+    assert all(f"Khelifa et al. [2026{letter}]" in cited for letter in "abc")
+
+
 def test_checks_of_a_section_are_in_one_closed_block(visit) -> None:
     page = visit("book/part3/rare-tails.html")
     blocks = page.locator("details.checks")
@@ -240,11 +293,35 @@ def test_checks_of_a_section_are_in_one_closed_block(visit) -> None:
     assert check.is_visible()
 
 
-def test_dark_pages_have_no_pale_slabs(visit) -> None:
+def test_outcomes_of_checks_are_counted_in_english(visit) -> None:
+    heads = visit("book/part2/observability.html").locator("details.checks > summary").all_text_contents()
+    assert any("1 fails" in head for head in heads)  # that of the false claim
+    wrong = re.compile(r"\b1 (hold|fail)\b|\b([02-9]|\d\d+) (holds|fails)\b")
+    assert [head for head in heads if wrong.search(head)] == []
+
+
+def test_a_dark_page_is_printed_on_white(visit) -> None:
+    page = visit("book/part1/ou-bridge.html", scheme="dark")
+    figure = page.locator("figure img").first
+    look = "e => [getComputedStyle(e).filter, getComputedStyle(document.body).color]"
+    on_screen = figure.evaluate(look)
+    page.emulate_media(media="print", color_scheme="dark")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    on_paper = figure.evaluate(look)
+    assert "invert" in on_screen[0]
+    assert on_paper[0] == "none"
+    assert on_paper[1] != on_screen[1]
+    loop = page.locator(".loop")
+    assert loop.locator("img:visible").count() == 1
+    assert loop.locator("img.still").is_visible()
+    page.emulate_media(media="screen", color_scheme="dark")
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert figure.evaluate(look) == on_screen
+    assert loop.locator("img.moving").is_visible()
+
+
+def test_dark_pages_have_dark_figures(visit) -> None:
     page = visit("book/part3/rare-tails.html", scheme="dark")
-    page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
-    pale = page.evaluate(PALE)
-    assert pale == [], "pale on a dark page"
     figures = page.locator("figure img")
     assert figures.count() >= 2
     assert all("invert" in f.evaluate("e => getComputedStyle(e).filter") for f in figures.all())
