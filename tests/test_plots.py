@@ -42,8 +42,9 @@ def test_the_frames_move_and_the_still_is_the_last(found):
 def test_the_page_gets_both_and_a_text(found):
     page = found._repr_mimebundle_()["text/html"]
     kinds = re.findall(r'"data:image/(\w+);base64,([^"]+)"', page)
-    assert [kind for kind, _ in kinds] == ["png", "webp"]
-    assert base64.b64decode(kinds[1][1]) == found.moving
+    assert [kind for kind, _ in kinds] == ["webp", "png"]
+    assert [base64.b64decode(data) for _, data in kinds] == [found.moving, found.still]
+    assert page.count('style="display: none"') == 1  # of the still; without the style sheet the loop is seen
     assert "prefers-reduced-motion" in page
     assert "&quot;right&quot;" in page
 

@@ -50,7 +50,7 @@ def use_style() -> None:
             "font.size": 10.5,
             "grid.color": "#dddddd",
             "grid.linewidth": 0.6,
-            "image.cmap": "cividis",
+            "image.cmap": "Blues",
             "legend.frameon": False,
             "lines.linewidth": 1.8,
             "savefig.facecolor": "white",
@@ -59,7 +59,7 @@ def use_style() -> None:
 
 
 def density_map(ax: Axes, times: Tensor, nodes: Tensor, density: Tensor) -> None:
-    """Density of a one-dimensional law over time, as shades; brightness is density^½ at each time.
+    """Density of a one-dimensional law over time, as shades; their depth is density^½ at each time.
 
     Each time is scaled to its own largest value, so shades compare within a time only.
 
@@ -76,7 +76,9 @@ def density_map(ax: Axes, times: Tensor, nodes: Tensor, density: Tensor) -> None
     'time $t$'
     """
     shades = (density / density.amax(1, keepdim=True)).sqrt()
-    ax.pcolormesh(times.numpy(), nodes.numpy(), shades.T.numpy(), shading="gouraud", rasterized=True)
+    # Half as much again above the largest value: lines are seen on the deepest shade, too.
+    where = times.numpy(), nodes.numpy()
+    ax.pcolormesh(*where, shades.T.numpy(), shading="gouraud", rasterized=True, vmin=0.0, vmax=1.5)
     ax.set(xlabel="time $t$", ylabel="position $x$")
     ax.grid(visible=False)
 
@@ -87,7 +89,7 @@ def score_field(ax: Axes, score: VectorField, t: float, *, reach: float, arrows:
     Arrow lengths are compressed to ‖s‖^½, so that weak fields stay visible.
 
     Args:
-        ax: where to draw; the arrows are white, so over a dark picture.
+        ax: where to draw; the arrows are dark, so over a pale picture.
         score: s(x, t), called with x ``[arrows², 2]``, float64, and the float t.
         t: time.
         reach: half the side of the square, in the units of the data.
@@ -104,7 +106,7 @@ def score_field(ax: Axes, score: VectorField, t: float, *, reach: float, arrows:
     field = score(torch.stack([x.flatten(), y.flatten()], dim=1), t)
     field = field / field.norm(dim=1, keepdim=True).clamp(min=1e-12).sqrt()
     u, v = field[:, 0].reshape(x.shape), field[:, 1].reshape(x.shape)
-    ax.quiver(x.numpy(), y.numpy(), u.numpy(), v.numpy(), color="white", width=0.005, alpha=0.9)
+    ax.quiver(x.numpy(), y.numpy(), u.numpy(), v.numpy(), color="#333333", width=0.005)
     ax.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
     ax.grid(visible=False)
 
@@ -185,10 +187,12 @@ class Loop:
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
         moving, still = (base64.b64encode(data).decode() for data in (self.moving, self.still))
-        page = (
-            f'<picture class="loop"><source media="print, (prefers-reduced-motion: reduce)" '
-            f'srcset="data:image/png;base64,{still}">'
-            f'<img src="data:image/webp;base64,{moving}" alt="{html.escape(self.alt, quote=True)}"></picture>'
+        alt = html.escape(self.alt, quote=True)
+        page = (  # both pictures are there: a printer does not wait for one that has to be fetched
+            "<style>@media print, (prefers-reduced-motion: reduce) {"
+            ".loop .moving { display: none; } .loop .still { display: inline !important; } }</style>"
+            f'<span class="loop"><img class="moving" src="data:image/webp;base64,{moving}" alt="{alt}">'
+            f'<img class="still" style="display: none" src="data:image/png;base64,{still}" alt="{alt}"></span>'
         )
         return {"text/plain": repr(self), "text/html": page}
 
