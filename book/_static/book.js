@@ -1,7 +1,7 @@
-// A formula that is wider than its line is set smaller, down to seven tenths. Where that is not enough it
-// is broken after a sign if it stands in a line of text, and scrolls if it is displayed.
+// A formula that is wider than its line is set smaller. What would get too small is broken after a sign
+// if it stands in a line of text, and scrolls if it is displayed.
 const root = document.documentElement;
-const SMALLEST = 0.7;
+const SMALLEST = { shown: 0.7, inline: 0.85 };
 const LINE = "p, li, dd, td, th, figcaption, h1, h2, h3, h4";
 const SIGN = /mjx-c(3D|3C|2B|2212|2264|2265)\b/; // = < + − ≤ ≥
 
@@ -23,8 +23,9 @@ function fit() {
   const rooms = formulas.map(room); // all are measured before any is changed: one layout, not thousands
   formulas.forEach((formula, k) => {
     if (!(rooms[k] < 1)) return;
-    if (0.99 * rooms[k] < SMALLEST && !formula.hasAttribute("display")) divide(formula);
-    else formula.style.fontSize = formula.dataset.size * Math.max(SMALLEST, 0.99 * rooms[k]) + "%";
+    const share = 0.99 * rooms[k], shown = formula.hasAttribute("display");
+    if (!shown && share < SMALLEST.inline) divide(formula);
+    else formula.style.fontSize = formula.dataset.size * Math.max(SMALLEST.shown, share) + "%";
   });
   document.querySelectorAll(SCROLL).forEach(fade);
   root.dataset.fitted = "yes";

@@ -19,7 +19,7 @@ HTML = ROOT / "_build/html"
 SHOTS = ROOT / "_build/screenshots"
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 PAGES = sorted(str(p.relative_to(HTML)) for p in (HTML / "book").rglob("*.html"))
-VIEWS = {"wide": (1280, "light"), "narrow": (390, "light"), "dark": (1280, "dark"), "print": (718, "light")}
+VIEWS = {"wide": (1280, "light"), "narrow": (390, "light"), "dark": (1280, "dark"), "print": (718, "dark")}
 
 pytestmark = pytest.mark.skipif(
     not CHROMIUM or not PAGES,
@@ -64,6 +64,27 @@ CUT_FORMULAS = """() => [...document.querySelectorAll('article mjx-container')]
   .map(e => e.parentElement.id || e.closest('p, li, dd, figcaption')?.textContent.slice(0, 80))"""
 CUT_CODE = """() => [...document.querySelectorAll('article div.highlight pre, article .cell_output pre')]
   .filter(e => e.scrollWidth > e.clientWidth + 1).map(e => e.textContent.slice(0, 200))"""
+
+# Opens what is folded, and waits until it is fitted.
+OPENED = """async () => {
+  document.querySelectorAll('article details').forEach(e => { e.open = true; });
+  document.querySelectorAll('article .toggle-hidden .toggle-button').forEach(e => e.click());
+  for (let k = 0; k < 4; k++) await new Promise(requestAnimationFrame);
+}"""
+
+# Boxes of code, tables and moving pictures that go on at the right without fading there.
+WITHOUT_HINT = """() => [...document.querySelectorAll('article pre, article table, article .output')]
+  .filter(e => e.scrollWidth > e.clientWidth + 2 && getComputedStyle(e).maskImage === 'none')
+  .map(e => e.textContent.slice(0, 80))"""
+
+# On paper: pictures that move or are turned dark, and heads that may stand alone at the foot of a sheet.
+NOT_FOR_PAPER = """() => [...document.querySelectorAll('article *')].filter(e => {
+  const style = getComputedStyle(e);
+  return e.getClientRects().length && (style.filter.includes('invert') || e.matches('img[src*="/webp"]') ||
+    e.matches('summary, dt, .rubric, .claim-head') && style.breakAfter !== 'avoid' ||
+    e.matches('div.math') && style.breakBefore !== 'avoid' ||
+    e.matches('.cell_input, figure, div.math, .sd-card') && style.breakInside !== 'avoid');
+}).map(e => e.tagName + '.' + e.className)"""
 
 # The limits of an integral stand out above the box of its formula.
 WITHOUT_ROOM = """() => [...document.querySelectorAll('article mjx-container[display="true"]')]
@@ -181,10 +202,19 @@ def test_page(visit, name: str, view: str) -> None:
     assert page.evaluate(CUT_FORMULAS) == [], "formulas that do not fit their line"
     assert page.evaluate(WITHOUT_ROOM) == 0, "displays whose top is cut"
     assert page.evaluate(LONELY) == [], "torn off at the end of a line"
-    if view != "narrow":  # on a telephone code scrolls
+    if view == "narrow":  # on a telephone code scrolls
+        assert page.evaluate(WITHOUT_HINT) == [], "goes on at the right, and nothing says so"
+        page.evaluate(OPENED)
+        assert page.evaluate(CUT_FORMULAS) == [], "formulas of opened blocks that do not fit their line"
+        assert page.evaluate(LONELY) == [], "torn off in an opened block"
+    else:
         assert page.evaluate(CUT_CODE) == [], "code that does not fit its line"
+    if view == "print":
+        assert page.evaluate("document.documentElement.dataset.theme") == "light"
+        assert page.evaluate(NOT_FOR_PAPER) == []
+        page.evaluate("dispatchEvent(new Event('afterprint'))")
     assert page.evaluate("document.documentElement.dataset.theme") == scheme
-    if scheme == "dark":
+    if view == "dark":
         page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
         assert page.evaluate(PALE) == [], "pale on a dark page"
 
@@ -318,6 +348,38 @@ def test_a_dark_page_is_printed_on_white(visit) -> None:
     page.evaluate("dispatchEvent(new Event('afterprint'))")
     assert figure.evaluate(look) == on_screen
     assert loop.locator("img.moving").is_visible()
+
+
+def test_times_of_chapters_fit_a_telephone(visit) -> None:
+    table = visit("book/back/reproducibility.html", 390).locator("#execution-times table")
+    assert table.evaluate("e => e.scrollWidth - e.clientWidth") <= 1
+    assert table.locator("th:visible").count() == 2
+
+
+def test_a_failed_check_is_seen_in_a_closed_block(visit) -> None:
+    page = visit("book/part2/observability.html")
+    edge = "e => getComputedStyle(e).borderLeftColor + getComputedStyle(e).borderLeftWidth"
+    blocks = {b.locator(".check-fails").count() > 0: b for b in page.locator("details.checks").all()}
+    assert blocks[True].evaluate(edge) != blocks[False].evaluate(edge)
+    blocks[True].evaluate("e => { e.open = true; }")
+    outcomes = {blocks[True].locator(f".check-{k}").first.evaluate(edge) for k in ("holds", "fails")}
+    assert len(outcomes) == 2
+
+
+def test_a_chapter_has_its_number_on_paper(visit) -> None:
+    page = visit("book/part1/ou-bridge.html")
+    page.emulate_media(media="print")
+    assert re.match(r"1\.\s+Diffusion", page.locator("h1:visible").inner_text())
+
+
+def test_a_long_formula_is_broken_after_a_sign(visit) -> None:
+    page = visit("book/part1/ou-bridge.html", 390)
+    formula = page.locator("article span.math mjx-container.long").first
+    line = formula.evaluate("e => parseFloat(getComputedStyle(e.closest('p')).lineHeight)")
+    assert formula.bounding_box()["height"] > 1.2 * line
+    assert formula.evaluate("e => parseFloat(e.style.fontSize) >= parseFloat(e.dataset.size)")
+    page.set_viewport_size({"width": 1280, "height": 900})
+    page.wait_for_function("!document.querySelector('mjx-container.long')")
 
 
 def test_dark_pages_have_dark_figures(visit) -> None:
