@@ -121,8 +121,9 @@ def your_turn(guess: Any, truth: float | Estimate, *, within: float = 0.1) -> st
     Raises:
         ValueError: a guess that is no number, a share below zero.
 
-    >>> your_turn(..., 19.0)
-    'Your turn: replace the dots by a number,\nand run the cell again.'
+    >>> print(your_turn(..., 19.0))
+    Your turn: replace the dots by a number,
+    and run the cell again.
     >>> your_turn(10, 19.0), your_turn(20, 19.0)
     ('10 is too low. Try again.', 'Right: 20 for 19.')
     """
