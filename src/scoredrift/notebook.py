@@ -121,13 +121,14 @@ def your_turn(guess: Any, truth: float | Estimate, *, within: float = 0.1) -> st
     Raises:
         ValueError: a guess that is no number, a share below zero.
 
-    >>> your_turn(..., 19.0)
-    'Your turn: put a number in place of the dots, and run the cell again.'
+    >>> print(your_turn(..., 19.0))
+    Your turn: replace the dots by a number,
+    and run the cell again.
     >>> your_turn(10, 19.0), your_turn(20, 19.0)
     ('10 is too low. Try again.', 'Right: 20 for 19.')
     """
     if guess is ...:
-        return "Your turn: put a number in place of the dots, and run the cell again."
+        return "Your turn: replace the dots by a number,\nand run the cell again."
     said = _checks.number("guess", guess)
     right = as_estimate(truth)
     allowed = _checks.number("within", within, low=0.0) * abs(right.value) + 5 * right.stderr

@@ -14,12 +14,28 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from page_probes import (
+    CUT_CODE,
+    CUT_FORMULAS,
+    LONELY,
+    NOT_FOR_PAPER,
+    OPENED,
+    PALE,
+    PROSE,
+    RAW,
+    TOO_WIDE,
+    UNTYPESET,
+    WITHOUT_HINT,
+    WITHOUT_ROOM,
+    WITHOUT_TEXT,
+)
+
 ROOT = Path(__file__).resolve().parents[2]
 HTML = ROOT / "_build/html"
 SHOTS = ROOT / "_build/screenshots"
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 PAGES = sorted(str(p.relative_to(HTML)) for p in (HTML / "book").rglob("*.html"))
-VIEWS = {"wide": (1280, "light"), "narrow": (390, "light"), "dark": (1280, "dark"), "print": (718, "light")}
+VIEWS = {"wide": (1280, "light"), "narrow": (390, "light"), "dark": (1280, "dark"), "print": (718, "dark")}
 
 pytestmark = pytest.mark.skipif(
     not CHROMIUM or not PAGES,
@@ -27,74 +43,6 @@ pytestmark = pytest.mark.skipif(
     if PAGES
     else "needs the rendered book: run `make book`",
 )
-
-# Text of the article without code, formulas and scripts.
-PROSE = """() => {
-  const article = document.querySelector('article').cloneNode(true);
-  article.querySelectorAll('pre, code, mjx-container, script, style').forEach(e => e.remove());
-  return article.textContent;
-}"""
-RAW = re.compile(r"\$[^\d\s]|\\[a-zA-Z]{2,}|\\[()\[\]]|\{[\w:-]+\}|:::|\]\(|\bNone\b|<\w+>")
-UNTYPESET = """() => [...document.querySelectorAll('article .math')]
-  .filter(e => !e.querySelector('mjx-container')).map(e => e.textContent)"""
-WITHOUT_TEXT = (
-    "() => [...document.images].filter(i => !(i.alt || '').trim() || !i.naturalWidth).map(i => i.src)"
-)
-TOO_WIDE = """() => {
-  const scrolls = e => e && e !== document.body &&
-    (['auto', 'scroll'].includes(getComputedStyle(e).overflowX) || scrolls(e.parentElement));
-  return [...document.querySelectorAll('article *, .prev-next-area *')].filter(e =>
-    !e.closest('mjx-assistive-mml') && !scrolls(e.parentElement) &&
-    e.getBoundingClientRect().right > document.documentElement.clientWidth + 1)
-    .map(e => e.tagName + '.' + e.className);
-}"""
-
-# Elements of the article whose ground is lighter than half-way to white.
-PALE = """() => [...document.querySelectorAll('article *')].filter(e => {
-  const [r, g, b, a] = (getComputedStyle(e).backgroundColor.match(/[\\d.]+/g) || []).map(Number);
-  return (a ?? 1) > 0.5 && r + g + b > 380;
-}).map(e => e.tagName + '.' + e.className)"""
-
-# Formulas that are cut, or have to be scrolled, and code that has.
-CUT_FORMULAS = """() => [...document.querySelectorAll('article mjx-container')]
-  .filter(e => e.hasAttribute('display')
-    ? e.scrollWidth > e.clientWidth + 1 || e.getBoundingClientRect().width < 1
-    : e.firstElementChild.getBoundingClientRect().width >
-      1 + (e.closest('p, li, dd, td, figcaption')?.clientWidth ?? 1e4))
-  .map(e => e.parentElement.id || e.closest('p, li, dd, figcaption')?.textContent.slice(0, 80))"""
-CUT_CODE = """() => [...document.querySelectorAll('article div.highlight pre, article .cell_output pre')]
-  .filter(e => e.scrollWidth > e.clientWidth + 1).map(e => e.textContent.slice(0, 200))"""
-
-# The limits of an integral stand out above the box of its formula.
-WITHOUT_ROOM = """() => [...document.querySelectorAll('article mjx-container[display="true"]')]
-  .filter(e => e.clientHeight && parseFloat(getComputedStyle(e).paddingTop) < 3).length"""
-
-# Lines that begin with what belongs to the formula at the end of the line before, or with half a number.
-LONELY = r"""() => {
-  const place = (text, from, to) => {
-    const range = document.createRange();
-    range.setStart(text, from);
-    range.setEnd(text, to);
-    return range.getBoundingClientRect();
-  };
-  const found = [];
-  for (const formula of document.querySelectorAll('article span.math')) {
-    const after = formula.nextSibling, end = formula.getClientRects();
-    if (after?.nodeType !== 3 || !end.length || !/^[.,;:!?)\]%]/.test(after.data)) continue;
-    const mark = place(after, 0, 1);
-    if (mark.height && mark.left < end[end.length - 1].left) found.push(after.data.slice(0, 20));
-  }
-  const texts = document.createTreeWalker(document.querySelector('article'), NodeFilter.SHOW_TEXT);
-  while (texts.nextNode()) {
-    const text = texts.currentNode;
-    if (text.parentElement.closest('pre, code, script, mjx-container')) continue;
-    for (const { index } of text.data.matchAll(/\d[ \u00a0]\d{3}\b/g)) {
-      const [one, two] = [place(text, index, index + 1), place(text, index + 2, index + 3)];
-      if (two.height && two.left < one.left) found.push(text.data.slice(index, index + 9));
-    }
-  }
-  return found;
-}"""
 
 
 class Quiet(http.server.SimpleHTTPRequestHandler):
@@ -181,15 +129,19 @@ def test_page(visit, name: str, view: str) -> None:
     assert page.evaluate(CUT_FORMULAS) == [], "formulas that do not fit their line"
     assert page.evaluate(WITHOUT_ROOM) == 0, "displays whose top is cut"
     assert page.evaluate(LONELY) == [], "torn off at the end of a line"
-    if view != "narrow":  # on a telephone code scrolls
+    if view == "narrow":  # on a telephone code scrolls
+        assert page.evaluate(WITHOUT_HINT) == [], "goes on at the right, and nothing says so"
+        page.evaluate(OPENED)
+        assert page.evaluate(CUT_FORMULAS) == [], "formulas of opened blocks that do not fit their line"
+        assert page.evaluate(LONELY) == [], "torn off in an opened block"
+    else:
         assert page.evaluate(CUT_CODE) == [], "code that does not fit its line"
+    if view == "print":
+        assert page.evaluate("document.documentElement.dataset.theme") == "light"
+        assert page.evaluate(NOT_FOR_PAPER) == []
+        page.evaluate("dispatchEvent(new Event('afterprint'))")
     assert page.evaluate("document.documentElement.dataset.theme") == scheme
-    if view == "narrow":
-        page.evaluate("document.querySelectorAll('button.toggle-button').forEach(b => b.click())")
-        page.wait_for_timeout(200)
-        assert page.evaluate(CUT_FORMULAS) == [], "formulas of opened solutions that do not fit their line"
-        assert page.evaluate(LONELY) == [], "torn off in an opened solution"
-    if scheme == "dark":
+    if view == "dark":
         page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
         assert page.evaluate(PALE) == [], "pale on a dark page"
 
@@ -323,6 +275,38 @@ def test_a_dark_page_is_printed_on_white(visit) -> None:
     page.evaluate("dispatchEvent(new Event('afterprint'))")
     assert figure.evaluate(look) == on_screen
     assert loop.locator("img.moving").is_visible()
+
+
+def test_times_of_chapters_fit_a_telephone(visit) -> None:
+    table = visit("book/back/reproducibility.html", 390).locator("#execution-times table")
+    assert table.evaluate("e => e.scrollWidth - e.clientWidth") <= 1
+    assert table.locator("th:visible").count() == 2
+
+
+def test_a_failed_check_is_seen_in_a_closed_block(visit) -> None:
+    page = visit("book/part2/observability.html")
+    edge = "e => getComputedStyle(e).borderLeftColor + getComputedStyle(e).borderLeftWidth"
+    blocks = {b.locator(".check-fails").count() > 0: b for b in page.locator("details.checks").all()}
+    assert blocks[True].evaluate(edge) != blocks[False].evaluate(edge)
+    blocks[True].evaluate("e => { e.open = true; }")
+    outcomes = {blocks[True].locator(f".check-{k}").first.evaluate(edge) for k in ("holds", "fails")}
+    assert len(outcomes) == 2
+
+
+def test_a_chapter_has_its_number_on_paper(visit) -> None:
+    page = visit("book/part1/ou-bridge.html")
+    page.emulate_media(media="print")
+    assert re.match(r"1\.\s+Diffusion", page.locator("h1:visible").inner_text())
+
+
+def test_a_long_formula_is_broken_after_a_sign(visit) -> None:
+    page = visit("book/part1/ou-bridge.html", 390)
+    formula = page.locator("article span.math mjx-container.long").first
+    line = formula.evaluate("e => parseFloat(getComputedStyle(e.closest('p')).lineHeight)")
+    assert formula.bounding_box()["height"] > 1.2 * line
+    assert formula.evaluate("e => parseFloat(e.style.fontSize) >= parseFloat(e.dataset.size)")
+    page.set_viewport_size({"width": 1280, "height": 900})
+    page.wait_for_function("!document.querySelector('mjx-container.long')")
 
 
 def test_dark_pages_have_dark_figures(visit) -> None:
