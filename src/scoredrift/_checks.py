@@ -192,6 +192,16 @@ def times(name: str, t: float | Tensor, x: Tensor, low: float, high: float) -> T
     return value
 
 
+def noisy(name: str, t: Any) -> Tensor:
+    """Return ``t``, if it is a floating tensor of positive, finite times: at t = 0 there is no noise."""
+    floating(name, t)
+    fine = (t > 0) & t.isfinite()
+    if not holds(fine):
+        remedy = "pass finite times > 0: at t = 0 there is no noise to predict"
+        refuse(name, float(t[~fine].flatten()[0]), remedy)
+    return t
+
+
 def probabilities(name: str, law: Any) -> Tensor:
     """Return ``law`` if it holds probabilities of cells."""
     law = floating(name, law)

@@ -43,28 +43,8 @@ def log_noise_level(t: Tensor) -> Tensor:
     >>> log_noise_level(torch.tensor([math.log(2.0)]))
     tensor([0.])
     """
-    noisy("t", t)
+    _checks.noisy("t", t)
     return 0.5 * (t + torch.log(-torch.expm1(-t)))
-
-
-def noisy(name: str, t: Tensor) -> Tensor:
-    """The times, if all are positive and finite: at t = 0 there is no noise to predict.
-
-    Args:
-        name: what an error calls them.
-        t: times, any shape.
-
-    Raises:
-        ValueError: other times, or what is no floating tensor.
-
-    >>> noisy("t", torch.ones(1))
-    tensor([1.])
-    """
-    _checks.floating(name, t)
-    if not _checks.holds((t > 0) & t.isfinite()):
-        worst = float(t[~((t > 0) & t.isfinite())].flatten()[0])
-        _checks.refuse(name, worst, "pass finite times > 0: at t = 0 there is no noise to predict")
-    return t
 
 
 class PointNetwork(torch.nn.Module):

@@ -17,7 +17,6 @@ from torch import Tensor
 
 from scoredrift import _checks
 from scoredrift import process as ou
-from scoredrift.networks.architectures import noisy
 from scoredrift.process import OrnsteinUhlenbeck, TimeSampler, log_uniform_times
 
 Weighting = Callable[[Tensor], Tensor]
@@ -32,10 +31,10 @@ def by_energy(t: Tensor) -> Tensor:
     Returns:
         Weights, shape of t.
 
-    >>> by_energy(torch.tensor([math.log(2.0)]))
+    >>> by_energy(torch.tensor([2.0]).log())
     tensor([2.])
     """
-    return 1 / ou.variance(noisy("t", t))
+    return 1 / ou.variance(_checks.noisy("t", t))
 
 
 def evenly(t: Tensor) -> Tensor:
@@ -50,7 +49,7 @@ def evenly(t: Tensor) -> Tensor:
     >>> evenly(torch.tensor([0.5]))
     tensor([1.])
     """
-    return torch.ones_like(noisy("t", t))
+    return torch.ones_like(_checks.noisy("t", t))
 
 
 def spread_times(
