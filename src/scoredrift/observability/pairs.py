@@ -77,8 +77,7 @@ def by_pairs(
     >>> abs(found.eta.sigmas_from(0.74904)) < 5
     True
     """
-    began = time.perf_counter()
-    spent = pilot * PILOT_COST if design is None else 0
+    began, planned = time.perf_counter(), design is None
     design, found = _futures_of_points(error, n, generator=generator, design=design, pilot=pilot, batch=batch)
     energies, squares = [], []
     for one in found:
@@ -89,7 +88,7 @@ def by_pairs(
     return Observability.from_draws(
         torch.cat(energies),
         torch.cat(squares),
-        evaluations=spent + n * design.cost,
+        evaluations=n * design.cost + (pilot * PILOT_COST if planned else 0),
         seconds=time.perf_counter() - began,
     )
 
