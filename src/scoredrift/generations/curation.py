@@ -9,8 +9,8 @@ left is normalised:
 
 Thinning crosses r once, as a function of r, so it never increases a mean of a convex function of r: KL, χ²
 and total variation all fall, for every Λ. Rejecting does so for χ², with a top-up and Λ ≥ 2, and not in
-general. With a top-up χ²(p̃‖p) ≤ (1 − z)(Λ + z − 1), the variance of what is kept, however heavy the tail of r
-was.
+general. With a top-up what is kept, r̃ − z, has the mean 1 − z and lies between 0 and Λ. So its variance is
+χ²(p̃‖p) ≤ (1 − z)(Λ + z − 1), however heavy the tail of r was.
 
 Source: ours.
 """
