@@ -300,7 +300,7 @@ def test_a_chapter_has_its_number_on_paper(visit) -> None:
 
 
 def test_a_long_formula_is_broken_after_a_sign(visit) -> None:
-    page = visit("book/part1/ou-bridge.html", 390)
+    page = visit("book/back/ledger.html", 390)
     formula = page.locator("article span.math mjx-container.long").first
     line = formula.evaluate("e => parseFloat(getComputedStyle(e.closest('p')).lineHeight)")
     assert formula.bounding_box()["height"] > 1.2 * line
