@@ -13,10 +13,11 @@ import torch
 
 from scoredrift import Flow, LinearField, OrnsteinUhlenbeck, mixture_of_five
 from scoredrift.observability import by_pairs, by_regression, by_trajectories
+from scoredrift.scores import ErrorField
 
 OU, DATA = OrnsteinUhlenbeck(), mixture_of_five()
 EXACT = Flow(DATA, OU)
-ERRORS = {
+ERRORS: dict[str, ErrorField] = {
     "stretch": EXACT.inject(LinearField(0.1 * torch.eye(10, dtype=torch.float64))),
     "kernel density": EXACT.error(Flow(DATA.blur(0.3), OU)),
 }
@@ -34,9 +35,7 @@ def keep(benchmark, found) -> None:
 @each_error
 def test_pairs(benchmark, name):
     g = torch.Generator().manual_seed(1)
-    found = benchmark.pedantic(
-        by_pairs, (ERRORS[name], DATA, OU, 50_000), {"generator": g}, rounds=5, warmup_rounds=1
-    )
+    found = benchmark.pedantic(lambda: by_pairs(ERRORS[name], 50_000, generator=g), rounds=5, warmup_rounds=1)
     keep(benchmark, found)
 
 
@@ -44,8 +43,7 @@ def test_pairs(benchmark, name):
 @each_error
 def test_regression(benchmark, name):
     g, grid = torch.Generator().manual_seed(2), OU.uniform_grid(500)
-    options = {"grid": grid, "generator": g}
-    found = benchmark.pedantic(by_regression, (ERRORS[name], DATA, OU, 50_000), options, rounds=1)
+    found = benchmark.pedantic(lambda: by_regression(ERRORS[name], 50_000, grid=grid, generator=g), rounds=1)
     keep(benchmark, found)
 
 
@@ -54,6 +52,5 @@ def test_regression(benchmark, name):
 def test_trajectories(benchmark, name):
     """A tenth of the trajectories: their noise is what costs."""
     g, grid = torch.Generator().manual_seed(3), OU.uniform_grid(500)
-    options = {"grid": grid, "generator": g}
-    found = benchmark.pedantic(by_trajectories, (ERRORS[name], DATA, OU, 2_500), options, rounds=1)
+    found = benchmark.pedantic(lambda: by_trajectories(ERRORS[name], 2_500, grid=grid, generator=g), rounds=1)
     keep(benchmark, found)

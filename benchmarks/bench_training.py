@@ -1,0 +1,109 @@
+"""Training of a U-Net and of an MLP against a plain PyTorch loop and the loop of diffusers' examples.
+
+The same network, batch, optimiser and number of updates, in one run on one machine; images a second. The plain
+loop has nothing but loss and AdamW; that of diffusers has its own noise schedule, gradient clipping, rate
+schedule and average of the weights (examples/unconditional_image_generation, without accelerate). Run with
+``make bench``.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import pytest
+import torch
+from diffusers import DDPMScheduler
+from diffusers.optimization import get_cosine_schedule_with_warmup
+from diffusers.training_utils import EMAModel
+from torch import Tensor
+
+from scoredrift import OrnsteinUhlenbeck
+from scoredrift.networks import PointNetwork, Recipe, image_unet, initialised, train
+from scoredrift.process import scale, variance
+
+OU = OrnsteinUhlenbeck()
+
+
+class Case(NamedTuple):
+    build: Callable[[], torch.nn.Module]
+    dim: int
+    batch: int
+    steps: int
+
+
+CASES = {
+    "U-Net 28×28": Case(lambda: image_unet((1, 28, 28)), 784, 64, 12),
+    "MLP, d = 64": Case(lambda: PointNetwork(64, width=512, depth=4), 64, 256, 200),
+}
+
+
+def made(name: str) -> tuple[torch.nn.Module, Tensor, torch.Generator]:
+    g = torch.Generator().manual_seed(2602)
+    case = CASES[name]
+    data = 0.5 * torch.randn(2_000, case.dim, generator=g)
+    return initialised(case.build, generator=g), data, g
+
+
+def ours(name: str) -> Callable[[], object]:
+    network, data, g = made(name)
+    case = CASES[name]
+    recipe = Recipe(case.steps, batch=case.batch, check_every=case.steps, held_out=0.001)
+    return lambda: train(copy.deepcopy(network), data, OU, recipe, generator=g)
+
+
+def plain(name: str) -> Callable[[], object]:
+    network, data, g = made(name)
+    case = CASES[name]
+
+    def run() -> None:
+        model = copy.deepcopy(network).train()
+        optimiser = torch.optim.AdamW(model.parameters(), lr=2e-3)
+        for _ in range(case.steps):
+            x = data[torch.randint(len(data), (case.batch,), generator=g)]
+            t = 0.02 + 3.98 * torch.rand(case.batch, generator=g)
+            noise = torch.randn(x.shape, generator=g)
+            noisy = scale(t)[:, None] * x + variance(t).sqrt()[:, None] * noise
+            loss = (model(noisy.float(), t) - noise).square().mean()
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+
+    return run
+
+
+def of_diffusers(name: str) -> Callable[[], object]:
+    network, data, g = made(name)
+    case = CASES[name]
+    noises: Any = DDPMScheduler()
+
+    def run() -> None:
+        model = copy.deepcopy(network).train()
+        optimiser = torch.optim.AdamW(model.parameters(), lr=2e-3)
+        rates = get_cosine_schedule_with_warmup(optimiser, 1, case.steps)
+        average = EMAModel(model.parameters(), decay=0.995)
+        for _ in range(case.steps):
+            x = data[torch.randint(len(data), (case.batch,), generator=g)]
+            noise = torch.randn(x.shape, generator=g)
+            ticks = torch.randint(0, 1000, (case.batch,), generator=g)
+            loss = torch.nn.functional.mse_loss(
+                model(noises.add_noise(x, noise, ticks), 0.01 + ticks / 250), noise
+            )
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimiser.step()
+            rates.step()
+            optimiser.zero_grad()
+            average.step(model.parameters())
+
+    return run
+
+
+@pytest.mark.parametrize("way", [ours, plain, of_diffusers])
+@pytest.mark.parametrize("name", list(CASES))
+def test_training(benchmark, name, way):
+    benchmark.group = f"training, {name}"
+    case = CASES[name]
+    benchmark.pedantic(way(name), rounds=5, warmup_rounds=1)
+    benchmark.extra_info["images_per_second"] = case.batch * case.steps / benchmark.stats["median"]
