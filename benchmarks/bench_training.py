@@ -34,8 +34,8 @@ class Case(NamedTuple):
 
 
 CASES = {
-    "U-Net 28×28": Case(lambda: image_unet((1, 28, 28)), 784, 64, 12),
-    "MLP, d = 64": Case(lambda: PointNetwork(64, width=512, depth=4), 64, 256, 200),
+    "U-Net": Case(lambda: image_unet((1, 28, 28)), 784, 64, 30),
+    "MLP": Case(lambda: PointNetwork(64, width=512, depth=4), 64, 256, 200),
 }
 
 
@@ -105,5 +105,5 @@ def of_diffusers(name: str) -> Callable[[], object]:
 def test_training(benchmark, name, way):
     benchmark.group = f"training, {name}"
     case = CASES[name]
-    benchmark.pedantic(way(name), rounds=5, warmup_rounds=1)
+    benchmark.pedantic(way(name), rounds=4, warmup_rounds=1)
     benchmark.extra_info["images_per_second"] = case.batch * case.steps / benchmark.stats["median"]
