@@ -189,6 +189,7 @@ def run_line(
     progress: bool,
     alpha: float = 1.0,
     setting: str = "plain",
+    first: int = 0,
 ) -> History:
     """One recursion of networks on the line.
 
@@ -200,6 +201,7 @@ def run_line(
         progress: show a bar over the generations.
         alpha: fresh fraction.
         setting: what is changed, an entry of ``SETTINGS``.
+        first: number of run 0, so that experiments with one seed have no run in common.
 
     >>> small = {"size": 500, "steps": 200, "generations": 0}
     >>> history = run_line(small, run=0, seed=1, device="cpu", folder=None, progress=False)
@@ -220,7 +222,7 @@ def run_line(
         regime=FreshFraction(alpha),
         generations=settings["generations"],
         size=size,
-        seed=(seed, run),
+        seed=(seed, first + run),
         measure=LineMeasure(fit, tuple(edges.tolist())),
         folder=folder,
         progress=progress,
@@ -228,13 +230,14 @@ def run_line(
 
 
 def run_all(
-    settings: Mapping[str, Any], *, over: Mapping[str, Sequence[Any]], **options: Any
+    settings: Mapping[str, Any], *, over: Mapping[str, Sequence[Any]], first: int = 0, **options: Any
 ) -> dict[str, Tensor]:
     """All runs for all values of what varies.
 
     Args:
         settings: an entry of the scales below.
         over: fresh fractions, or names of settings.
+        first: as for ``run_line``.
         options: seed, device, folder, workers and progress, as for ``run_cases``.
 
     >>> import tempfile
@@ -244,7 +247,7 @@ def run_all(
     >>> run_all(small, over={"alpha": (0.5,)}, folder=folder, **options)["0.5/cells"].shape
     torch.Size([2, 1, 32])
     """
-    return run_cases(run_line, settings, over=over, **options)
+    return run_cases(partial(run_line, first=first), settings, over=over, **options)
 
 
 def forcings(cells: Tensor, alpha: float) -> Tensor:
@@ -297,34 +300,34 @@ def line_forecast(pilot: Result, *, alpha: float, generations: int) -> list[Esti
     return forecast(bias_of_repeats(added[:, 1:]), alpha=alpha, generations=generations)
 
 
-def _scales(**own: Any) -> dict[str, dict[str, Any]]:
-    about = {"quick": "a minute", "medium": "a quarter of an hour", "paper": "an hour or two"}
+def _scales(quick: str, medium: str, paper: str, generations: int) -> dict[str, dict[str, Any]]:
+    """Scales and what each costs, on one core."""
     sizes = {
-        "quick": {"size": 2_000, "steps": 300, "runs": 2},
-        "medium": {"size": 8_000, "steps": 1_000, "runs": 5},
-        "paper": {"size": 8_000, "steps": 1_000, "runs": 16},
+        "quick": {"about": quick, "size": 2_000, "steps": 300, "runs": 2},
+        "medium": {"about": medium, "size": 8_000, "steps": 1_000, "runs": 5},
+        "paper": {"about": paper, "size": 8_000, "steps": 1_000, "runs": 16},
     }
-    return {scale: {"about": about[scale], **sizes[scale], **own} for scale in sizes}
+    return {scale: {**one, "generations": generations} for scale, one in sizes.items()}
 
 
 # One generation in many settings: bias and noise of networks; and the recursion, first a little of it, from which
-# the rest is forecast.
+# the rest is forecast. The forecast is of runs that it has not seen.
 NEURAL_SPLIT = Experiment(
     "neural-split",
     "networks on the line: one generation in ten settings, bias and noise over seeds",
-    _scales(generations=0),
-    partial(run_all, over={"setting": tuple(SETTINGS)}),
+    _scales("two minutes", "ten minutes", "half an hour", 0),
+    partial(run_all, over={"setting": tuple(SETTINGS)}, first=2_000),
     axes=("setting",),
 )
 NEURAL_PILOT = Experiment(
     "neural-pilot",
     "networks on the line: three generations at one fresh fraction, to forecast from",
-    _scales(generations=3),
+    _scales("a minute", "a quarter of an hour", "half an hour", 3),
     partial(run_all, over={"alpha": (0.5,)}),
 )
 NEURAL_LINE = Experiment(
     "neural-line",
     "networks on the line: the recursion at four fresh fractions, everything by quadrature",
-    _scales(generations=10),
-    partial(run_all, over={"alpha": (0.1, 0.25, 0.5, 0.9)}),
+    _scales("ten minutes", "an hour", "three hours", 10),
+    partial(run_all, over={"alpha": (0.1, 0.25, 0.5, 0.9)}, first=1_000),
 )

@@ -236,10 +236,7 @@ class DenoiserPrediction(Prediction):
 
 def _spread(t: float | Tensor) -> tuple[Tensor, Tensor]:
     """Factor a(t) and variance v(t), in float64, of times t > 0."""
-    when = _checks.real("t", t)
-    if not _checks.holds((when > 0) & when.isfinite()):
-        worst = float(when[~((when > 0) & when.isfinite())].flatten()[0])
-        _checks.refuse("t", worst, "pass finite times > 0: at t = 0 there is no noise to predict")
+    when = _checks.noisy("t", _checks.real("t", t))
     return scale(when), variance(when)
 
 
