@@ -92,7 +92,7 @@ def test_training_finds_the_score_of_a_gaussian():
     spread = 0.36 * (1 - variance(t)) + variance(t)
     x = spread.sqrt()[:, None]  # one standard deviation away
     exact = variance(t).sqrt()[:, None] * x / spread[:, None]
-    assert bool(((done.network(x, t) - exact).abs() < 0.12).all())
+    assert bool(((done.network(x, t) - exact).abs() < 0.06).all())
     assert done.held_out[-1] < done.held_out[0]
 
 
