@@ -7,14 +7,22 @@ from scoredrift.experiments import (
     NEURAL_LINE,
     NEURAL_PILOT,
     NEURAL_SPLIT,
+    NEURAL_TEN,
+    NEURAL_TEN_PILOT,
     equal_cells,
     forcings,
     line_forecast,
     mass_below,
+    masses_of_shells,
+    run_size,
     stored,
 )
 from scoredrift.generations import bias_of_repeats, forecast
-from scoredrift.laws import mixture_of_three
+from scoredrift.laws import GaussianMixture, mixture_of_five, mixture_of_three
+from scoredrift.observability import energy_by_level
+from scoredrift.process import OrnsteinUhlenbeck
+from scoredrift.runs import generator_for
+from scoredrift.scores import Flow
 
 
 def test_cells_of_equal_mass_hold_equal_shares_of_draws():
@@ -44,11 +52,47 @@ def test_the_forecast_is_that_of_the_stored_pilot():
     assert said == forecast(parts, alpha=0.25, generations=10)
 
 
-def test_no_experiment_shares_a_run_with_another():
-    """The same seed may be given to all three; else a forecast would be compared with what it was made from."""
-    numbers = [
-        set(range(first, first + max(one["runs"] for one in experiment.scales.values())))
-        for experiment in (NEURAL_LINE, NEURAL_PILOT, NEURAL_SPLIT)
-        for first in [experiment.task.keywords.get("first", 0)]
-    ]
+@pytest.mark.parametrize(
+    "family", [(NEURAL_LINE, NEURAL_PILOT, NEURAL_SPLIT), (NEURAL_TEN, NEURAL_TEN_PILOT)]
+)
+def test_no_experiment_shares_a_run_with_another(family):
+    """The same seed may be given to all; else a forecast would be compared with what it was made from."""
+    numbers = []
+    for experiment in family:
+        task = experiment.task
+        first = task.keywords.get(
+            "first", getattr(task.args[0], "keywords", {}).get("first", 0) if task.args else 0
+        )
+        numbers.append(set(range(first, first + max(one["runs"] for one in experiment.scales.values()))))
     assert sum(map(len, numbers)) == len(set().union(*numbers))
+
+
+def test_shells_have_equal_mass_and_show_what_moves():
+    law, n = mixture_of_five(10), 40_000
+    x = law.sample(n, generator=torch.Generator().manual_seed(2))
+    masses = masses_of_shells(x, law)
+    assert float((masses - 0.05).abs().max()) < 5 * (0.05 / n) ** 0.5
+    inner, outer = masses_of_shells(law.means, law), masses_of_shells(law.means + 1.0, law)
+    assert inner.tolist() == [0.2, 0.0, 0.0, 0.0] * 5
+    assert outer.tolist() == [0.0, 0.0, 0.0, 0.2] * 5
+    with pytest.raises(ValueError, match="equal mass need equal Gaussians"):
+        masses_of_shells(x[:, :1], mixture_of_three())
+
+
+def test_energy_of_a_kernel_density_is_that_of_the_mixture_that_it_is():
+    """The same centres as a Gaussian mixture, and the energy by draws instead of quadrature."""
+    options = {"run": 0, "seed": 3, "device": "cpu", "folder": None, "progress": False}
+    history = run_size({"steps": 1}, learner="h = 0.2", size=50, **options)
+    p = mixture_of_three()
+    centres = p.sample(50, generator=generator_for((3, 50, 0), 0, "fresh"))
+    same = GaussianMixture(
+        torch.full((50,), 0.02, dtype=torch.float64), centres, torch.full((50,), 0.04, dtype=torch.float64)
+    )
+    ou = OrnsteinUhlenbeck()
+    drawn = energy_by_level(
+        Flow(p, ou).error(Flow(same, ou)),
+        20_000,
+        ou.geometric_grid(8).flip(0),
+        generator=torch.Generator().manual_seed(4),
+    ).total
+    assert abs(drawn.sigmas_from(float(history["ideal_energy"]))) < 5

@@ -170,7 +170,7 @@ def test_average_and_rate_are_those_of_diffusers():
 
     from scoredrift.networks.training import _Run
 
-    run = _Run(fresh_network(), points(), OU, QUICK, torch.Generator().manual_seed(5), None)
+    run = _Run(fresh_network(), points(), OU, QUICK, torch.Generator().manual_seed(5), None, None)
     other = copy.deepcopy(run.network)
     theirs = ema_of(other.parameters(), decay=QUICK.averaging)
     rates = torch.optim.SGD(other.parameters(), lr=QUICK.rate)
@@ -289,3 +289,21 @@ def test_what_is_no_network_is_refused():
 def test_a_bad_recipe_is_refused(name, value):
     with pytest.raises(ValueError, match=name):
         Recipe(**({"steps": 10} | {name: value}))
+
+
+def test_points_to_judge_by_leave_all_data_for_training():
+    data, others = points(40), points(30) + 0.1
+    all_of_them = Recipe(steps=20, batch=40, check_every=10)
+
+    def held_out(judged: Tensor | None) -> Tensor:
+        g = torch.Generator().manual_seed(3)
+        return train(fresh_network(), data, OU, all_of_them, generator=g, judged=judged).held_out
+
+    with pytest.raises(ValueError, match="36 are left to train on"):
+        held_out(None)
+    assert torch.equal(held_out(others), held_out(others))
+    assert not torch.equal(held_out(others), held_out(3 * others))
+    with pytest.raises(ValueError, match=r"judged\.shape"):
+        held_out(points(5, dim=3))
+    with pytest.raises(ValueError, match="pass one point or more"):
+        held_out(data[:0])

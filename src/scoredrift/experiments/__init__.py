@@ -19,10 +19,40 @@ from scoredrift.experiments.neural import (
     mass_below,
     run_line,
 )
+from scoredrift.experiments.neural_sizes import (
+    LEARNERS,
+    NEURAL_MEMORY,
+    NEURAL_SIZE,
+    RepeatedFit,
+    SizeMeasure,
+    run_memory,
+    run_size,
+    two_energies,
+)
+from scoredrift.experiments.neural_ten import (
+    NEURAL_TEN,
+    NEURAL_TEN_PILOT,
+    TenMeasure,
+    masses_of_shells,
+    run_ten,
+    ten_fit,
+)
 
 EXPERIMENTS: dict[str, Experiment] = {
     experiment.name: experiment
-    for experiment in (EXACT, LITERAL, BOUNDS, BANDWIDTHS, NEURAL_SPLIT, NEURAL_PILOT, NEURAL_LINE)
+    for experiment in (
+        EXACT,
+        LITERAL,
+        BOUNDS,
+        BANDWIDTHS,
+        NEURAL_SPLIT,
+        NEURAL_PILOT,
+        NEURAL_LINE,
+        NEURAL_SIZE,
+        NEURAL_MEMORY,
+        NEURAL_TEN_PILOT,
+        NEURAL_TEN,
+    )
 }
 
 __all__ = [
@@ -31,16 +61,24 @@ __all__ = [
     "BOUNDS",
     "EXACT",
     "EXPERIMENTS",
+    "LEARNERS",
     "LITERAL",
     "NEURAL_LINE",
+    "NEURAL_MEMORY",
     "NEURAL_PILOT",
+    "NEURAL_SIZE",
     "NEURAL_SPLIT",
+    "NEURAL_TEN",
+    "NEURAL_TEN_PILOT",
     "RESULTS",
     "Bounds",
     "Experiment",
     "LineMeasure",
     "Measure",
+    "RepeatedFit",
     "Result",
+    "SizeMeasure",
+    "TenMeasure",
     "always_pictured",
     "benchmark",
     "equal_cells",
@@ -49,6 +87,7 @@ __all__ = [
     "line_fit",
     "line_forecast",
     "mass_below",
+    "masses_of_shells",
     "moments",
     "one_generation",
     "picture",
@@ -56,5 +95,10 @@ __all__ = [
     "run_case",
     "run_cases",
     "run_line",
+    "run_memory",
+    "run_size",
+    "run_ten",
     "stored",
+    "ten_fit",
+    "two_energies",
 ]

@@ -111,6 +111,7 @@ class NetworkFit:
         process: forward process.
         steps: K, steps of the sampler, on a geometric grid from T to t0.
         integrator: numerical method of one step.
+        judged: points to judge trainings by, ``[n, d]``; None to hold out a share of each training set.
         folder: where each training keeps what it needs to go on, in a folder of its own; a training that is
             asked for again is read, not repeated.
         progress: show a progress bar for each training.
@@ -130,6 +131,7 @@ class NetworkFit:
     process: OrnsteinUhlenbeck
     steps: int = 60
     integrator: Integrator = field(default_factory=ExponentialIntegrator)
+    judged: Tensor | None = None
     folder: Path | str | None = None
     progress: bool = False
 
@@ -175,6 +177,7 @@ class NetworkFit:
             self.process,
             self.recipe,
             generator=generator,
+            judged=None if self.judged is None else self.judged.to(weights.dtype),
             folder=folder,
             progress=self.progress,
         )

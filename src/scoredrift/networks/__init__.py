@@ -11,7 +11,8 @@ from scoredrift.networks.architectures import (
     patch_transformer,
 )
 from scoredrift.networks.losses import Weighting, by_energy, denoising_terms, evenly, spread_times
-from scoredrift.networks.training import Recipe, Trained, train
+from scoredrift.networks.recipes import Recipe, Trained
+from scoredrift.networks.training import train
 
 __all__ = [
     "PointNetwork",

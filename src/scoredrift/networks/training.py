@@ -12,9 +12,8 @@ import hashlib
 import math
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -23,89 +22,12 @@ from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
 
 from scoredrift import _checks
-from scoredrift.networks.losses import Weighting, by_energy, denoising_terms, spread_times
-from scoredrift.process import OrnsteinUhlenbeck, TimeSampler, log_uniform_times
+from scoredrift.networks.losses import denoising_terms, spread_times
+from scoredrift.networks.recipes import Recipe, Trained
+from scoredrift.process import OrnsteinUhlenbeck
 from scoredrift.runs import describe, load, locked, place, save
 
 _FILE = "training.safetensors"
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How a network is trained: AdamW, warm-up and cosine decay of the rate, and an average of the weights.
-
-    The weights that count are W̄ ← r W̄ + (1 − r) W with r = min(averaging, (1 + k)/(10 + k)) after step k.
-    Sources: Loshchilov and Hutter 2019 (arXiv 1711.05101); Polyak averaging as in Ho et al. 2020.
-
-    Args:
-        steps: updates ≥ 1.
-        batch: points of an update.
-        rate: largest learning rate.
-        warm_up: share of the steps over which the rate rises to it.
-        averaging: r of the average, in [0, 1).
-        weight_decay: of AdamW.
-        clip: largest norm of a gradient.
-        weighting: w(t) of the loss; ``by_energy`` trains what the theory measures.
-        times: density of the times of a batch.
-        held_out: share of the points to judge by, in (0, 1).
-        check_every: steps between two judgements, and between two files.
-        patience: judgements without a better one after which training ends; None for never.
-        compiled: let ``torch.compile`` translate the network, which pays for large ones on a GPU.
-
-    Raises:
-        ValueError: numbers outside their ranges.
-
-    >>> Recipe(steps=1000).batch
-    256
-    """
-
-    steps: int
-    batch: int = 256
-    rate: float = 2e-3
-    warm_up: float = 0.05
-    averaging: float = 0.995
-    weight_decay: float = 0.0
-    clip: float = 1.0
-    weighting: Weighting = by_energy
-    times: TimeSampler = log_uniform_times
-    held_out: float = 0.1
-    check_every: int = 200
-    patience: int | None = None
-    compiled: bool = False
-
-    def __post_init__(self) -> None:
-        for name in ("steps", "batch", "check_every"):
-            object.__setattr__(self, name, _checks.count(name, getattr(self, name)))
-        if self.patience is not None:
-            object.__setattr__(self, "patience", _checks.count("patience", self.patience))
-        for name in ("rate", "clip"):
-            _checks.width(name, getattr(self, name))
-        _checks.number("weight_decay", self.weight_decay, low=0.0)
-        for name, low in (("warm_up", 0.0), ("averaging", 0.0), ("held_out", 0.0)):
-            value = _checks.number(name, getattr(self, name), low=low)
-            if value >= 1 or (name == "held_out" and value == 0):
-                _checks.refuse(name, value, "pass a share below 1" + (", above 0" * (name == "held_out")))
-
-
-class Trained(NamedTuple):
-    """A trained network and how it came about.
-
-    Args:
-        network: the best average, in ``eval`` mode and without gradients: ε̂(x, t).
-        steps: steps at which it was judged, ``[k]``.
-        losses: mean loss of the batches between two judgements, ``[k]``.
-        held_out: loss of the average on points that were held out, ``[k]``, always with the same noise.
-        best: step of the average that is returned.
-
-    >>> Trained(torch.nn.Identity(), *torch.ones(3, 1), 1).best
-    1
-    """
-
-    network: torch.nn.Module
-    steps: Tensor
-    losses: Tensor
-    held_out: Tensor
-    best: int
 
 
 def train(
@@ -115,6 +37,7 @@ def train(
     recipe: Recipe,
     *,
     generator: torch.Generator,
+    judged: Tensor | None = None,
     folder: Path | str | None = None,
     progress: bool = False,
 ) -> Trained:
@@ -128,6 +51,7 @@ def train(
         process: forward process.
         recipe: how.
         generator: source of all randomness, on the device of the data.
+        judged: points to judge by, as the data; None to hold out a share of the data.
         folder: where to keep what is needed to go on; a run that finds its own file goes on from there.
         progress: show a progress bar.
 
@@ -147,7 +71,7 @@ def train(
     >>> bool(done.held_out[-1] < done.held_out[0]), done.best
     (True, 100)
     """
-    run = _Run(network, data, process, recipe, generator, folder)
+    run = _Run(network, data, process, recipe, generator, judged, folder)
     with nullcontext() if run.path is None else locked(run.path.parent):
         run.resume()
         bar = tqdm(initial=run.step, total=recipe.steps, disable=not progress, desc="training")
@@ -170,9 +94,10 @@ class _Run:
         process: OrnsteinUhlenbeck,
         recipe: Recipe,
         generator: torch.Generator,
+        judged: Tensor | None,
         folder: Path | str | None,
     ) -> None:
-        _fits(network, data, recipe, generator)
+        held = _fits(network, data, recipe, generator, judged)
         _checks.process(process)
         self.process, self.recipe, self.generator = process, recipe, generator
         self.path = None if folder is None else place(folder) / _FILE
@@ -180,12 +105,14 @@ class _Run:
             "recipe": describe(recipe),
             "process": describe(process),
             "network": _digest(network.state_dict()),
-            "data": _digest({"data": data}),
+            "data": _digest({"data": data} | ({} if judged is None else {"judged": judged})),
             "generator": _digest({"state": generator.get_state()}),
         }
-        order = torch.randperm(len(data), generator=generator, device=data.device)
-        held = max(1, round(recipe.held_out * len(data)))
-        self.judged, self.data = data[order[:held]], data[order[held:]]
+        if judged is None:
+            order = torch.randperm(len(data), generator=generator, device=data.device)
+            self.judged, self.data = data[order[:held]], data[order[held:]]
+        else:
+            self.judged, self.data = judged, data
         self.at = spread_times(process, held, generator=generator, times=recipe.times)
         mixed = torch.randperm(held, generator=generator, device=data.device)
         self.at = self.at._replace(t=self.at.t[mixed], weight=self.at.weight[mixed])
@@ -342,7 +269,10 @@ class _Run:
         )
 
 
-def _fits(network: Any, data: Tensor, recipe: Recipe, generator: torch.Generator) -> None:
+def _fits(
+    network: Any, data: Tensor, recipe: Recipe, generator: torch.Generator, judged: Tensor | None
+) -> int:
+    """Number of points to judge by, if all fits together."""
     if not isinstance(network, torch.nn.Module) or not any(p.requires_grad for p in network.parameters()):
         _checks.refuse(
             "network", f"a {type(network).__name__}", "pass a torch.nn.Module with parameters to train"
@@ -364,7 +294,14 @@ def _fits(network: Any, data: Tensor, recipe: Recipe, generator: torch.Generator
             "data.device", data.device, f"the network is on {weights.device}; move one with .to(device)"
         )
     _checks.generator_on(generator, data.device)
-    rest = len(data) - max(1, round(recipe.held_out * len(data)))
+    if judged is None:
+        held = max(1, round(recipe.held_out * len(data)))
+        rest = len(data) - held
+    else:
+        _checks.points("judged", judged, data.shape[1], like=data)
+        held, rest = len(judged), len(data)
+        if held == 0:
+            _checks.refuse("judged.shape", list(judged.shape), "pass one point or more, [n, d]")
     if rest < recipe.batch:
         remedy = (
             f"{rest} are left to train on, fewer than batch = {recipe.batch}: more data, or a smaller batch"
@@ -379,6 +316,7 @@ def _fits(network: Any, data: Tensor, recipe: Recipe, generator: torch.Generator
         place = int(fixed[0])
         remedy = "leave such columns out, or add noise of the size of a grey level to all (dequantise)"
         _checks.refuse(f"data[:, {place}]", f"always {float(data[0, place]):.4g}", remedy)
+    return held
 
 
 def _part(state: dict[str, Tensor], part: str) -> dict[str, Tensor]:
