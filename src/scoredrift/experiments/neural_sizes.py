@@ -51,7 +51,7 @@ LEARNERS: dict[str, float | int] = {  # steps of a network, or bandwidth of a ke
     "h = 0.4": 0.4,
 }
 _LEVELS = 8
-_JUDGED = 2000
+_POINTS = 2000
 _PICTURED = 400
 
 
@@ -169,11 +169,12 @@ def two_energies(generation: Generation) -> Measured:
         ``population`` and ``empirical``, values and standard errors, ``[2]``; ``pictured`` and ``training``,
         the first points that were drawn and trained on.
 
-    >>> from scoredrift.generations import NetworkFit
-    >>> history = run_memory({"judged": 50, "draws": 50}, size=4, steps=20, run=0, seed=1, device="cpu",
-    ...     folder=None, progress=False)
-    >>> history["empirical"].shape, history["training"].shape
-    (torch.Size([1, 2]), torch.Size([1, 4, 2]))
+    >>> g = torch.Generator().manual_seed(0)
+    >>> x = mixture_of_five(2, dtype=torch.float32).sample(4, generator=g)
+    >>> model = RepeatedFit(20, x)(x, generator=g)
+    >>> found = two_energies(Generation(0, x, model, x, g, None))
+    >>> found["training"].shape, found["population"].value > 1
+    (torch.Size([4, 2]), True)
     """
     model = generation.model
     assert isinstance(model, NetworkModel)
@@ -183,7 +184,7 @@ def two_energies(generation: Generation) -> Measured:
     }
     edges, source = PROCESS.geometric_grid(_LEVELS).flip(0), generation.generator
     energies = {
-        name: energy_by_level(Flow(law, PROCESS).error(model.score), _JUDGED, edges, generator=source).total
+        name: energy_by_level(Flow(law, PROCESS).error(model.score), _POINTS, edges, generator=source).total
         for name, law in laws.items()
     }
     drawn = model.sample(_PICTURED, generator=source)
@@ -210,11 +211,15 @@ def run_memory(
         run, seed: fix the random numbers; trainings of one size and run see the same points.
         device: has to be cpu.
         folder, progress: as for ``recurse``.
+
+    >>> options = {"run": 0, "seed": 1, "device": "cpu", "folder": None, "progress": False}
+    >>> run_memory({}, size=4, steps=20, **options)["empirical"].shape
+    torch.Size([1, 2])
     """
     if torch.device(device).type != "cpu":
         _checks.refuse("device", device, "networks in the plane are tiny; run them on the CPU")
     law = mixture_of_five(2, dtype=torch.float32)
-    judged = law.sample(_JUDGED, generator=generator_for((seed, size, run), "judged"))
+    judged = law.sample(_POINTS, generator=generator_for((seed, size, run), "judged"))
     return recurse(
         RepeatedFit(steps, judged),
         law,
