@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from scipy.stats import chi2
+from scipy.special import gammaincinv
 from torch import Tensor
 
 from scoredrift import _checks
@@ -72,7 +72,8 @@ def masses_of_shells(x: Tensor, law: GaussianMixture, shells: int = SHELLS) -> T
         if not _checks.holds((values - values[0]).abs() <= 1e-6 * values[0]):
             _checks.refuse(f"law.{name}", "not all equal", "cells of equal mass need equal Gaussians")
     distance, nearest = torch.cdist(x.double(), law.means.double()).min(1)
-    edges = torch.from_numpy(chi2.ppf([k / shells for k in range(1, shells)], law.dim))
+    levels = torch.arange(1, shells, dtype=torch.float64) / shells
+    edges = 2 * torch.from_numpy(gammaincinv(law.dim / 2, levels.numpy()))  # quantiles of χ²_d
     shell = torch.bucketize(distance.square() / float(law.variances[0]), edges)
     counts = torch.bincount(nearest * shells + shell, minlength=len(law.weights) * shells)
     return counts.double() / len(x)
