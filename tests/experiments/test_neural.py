@@ -11,9 +11,9 @@ from scoredrift.experiments import (
     NEURAL_TEN_PILOT,
     equal_cells,
     forcings,
-    line_forecast,
     mass_below,
     masses_of_shells,
+    pilot_forecast,
     run_size,
     stored,
 )
@@ -48,7 +48,7 @@ def test_the_forecast_is_that_of_the_stored_pilot():
     pilot = stored("neural-pilot", "medium")
     parts = bias_of_repeats(forcings(pilot.at("cells", alpha=0.5), 0.5)[:, 1:])
     assert parts.bias.sigmas_from(0.0) > 5  # these networks repeat themselves
-    said = line_forecast(pilot, alpha=0.25, generations=10)
+    said = pilot_forecast(pilot, alpha=0.25, generations=10)
     assert said == forecast(parts, alpha=0.25, generations=10)
 
 

@@ -15,8 +15,8 @@ from scoredrift.experiments.neural import (
     equal_cells,
     forcings,
     line_fit,
-    line_forecast,
     mass_below,
+    pilot_forecast,
     run_line,
 )
 from scoredrift.experiments.neural_sizes import (
@@ -85,12 +85,12 @@ __all__ = [
     "file_name",
     "forcings",
     "line_fit",
-    "line_forecast",
     "mass_below",
     "masses_of_shells",
     "moments",
     "one_generation",
     "picture",
+    "pilot_forecast",
     "run_abreast",
     "run_case",
     "run_cases",

@@ -278,13 +278,13 @@ def forcings(cells: Tensor, alpha: float) -> Tensor:
     return deviation - (1 - alpha) * before
 
 
-def line_forecast(pilot: Result, *, alpha: float, generations: int) -> list[Estimate]:
+def pilot_forecast(pilot: Result, *, alpha: float, generations: int) -> list[Estimate]:
     """Drift in the cells that the pilot forecasts at another fresh fraction, from generations 1 to its last.
 
     Generation 0 is left out: a law that was blurred once is easier to learn than the data.
 
     Args:
-        pilot: result of the experiment ``neural-pilot``.
+        pilot: result of ``neural-pilot`` or ``neural-ten-pilot``.
         alpha: fresh fraction α in (0, 1].
         generations: N ≥ 0.
 
@@ -292,7 +292,7 @@ def line_forecast(pilot: Result, *, alpha: float, generations: int) -> list[Esti
         E D_0, …, E D_N.
 
     >>> from scoredrift.experiments import stored
-    >>> print(line_forecast(stored("neural-pilot", "medium"), alpha=0.1, generations=10)[-1])
+    >>> print(pilot_forecast(stored("neural-pilot", "medium"), alpha=0.1, generations=10)[-1])
     0.830 ± 0.099
     """
     (before,) = pilot.axes["alpha"]

@@ -49,7 +49,7 @@ EXEMPT: dict[str, str] = {
     "experiments.ten_fit": TRAINS,
     "experiments.two_energies": TRAINS,
     "experiments.masses_of_shells": "counts points; compared with draws in tests/experiments",
-    "experiments.line_forecast": "reads a stored result; compared with its parts in tests/experiments",
+    "experiments.pilot_forecast": "reads a stored result; compared with its parts in tests/experiments",
     "networks.Trained": "a tuple of results, without arithmetic",
     "networks.Weighting": "a type",
     "networks.train": TRAINS,
