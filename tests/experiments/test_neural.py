@@ -1,7 +1,9 @@
 """Networks on the line: cells, what a generation adds, and a forecast of runs that it has not seen."""
 
+import numpy as np
 import pytest
 import torch
+from scipy.interpolate import CubicSpline
 
 from scoredrift.experiments import (
     NEURAL_LINE,
@@ -14,6 +16,7 @@ from scoredrift.experiments import (
     mass_below,
     masses_of_shells,
     pilot_forecast,
+    run_line,
     run_size,
     stored,
 )
@@ -42,6 +45,20 @@ def test_what_is_added_gives_back_what_there_was():
     for i in range(4):
         deviation = (1 - alpha) * deviation + added[:, i]
         assert torch.allclose(deviation, (cells[:, i] - 0.2) * 5**0.5)
+
+
+def test_what_a_network_does_to_a_law_is_the_same_in_cells_and_on_nodes():
+    """Masses of the cells from error functions; the stored difference of densities, by a spline and its integral."""
+    options = {"run": 0, "seed": 1, "device": "cpu", "folder": None, "progress": False}
+    history = run_line({"size": 500, "steps": 200, "generations": 1}, alpha=0.3, **options)
+    nodes = np.linspace(-9, 9, 201)
+    edges = equal_cells(mixture_of_three().diffuse(OrnsteinUhlenbeck().t_min), 32).numpy()
+    for error, cells, wanted in zip(history["error"], history["cells"], history["wanted"], strict=True):
+        below = CubicSpline(nodes, error.double().numpy()).antiderivative()
+        by_spline = np.diff([below(x) - below(-9) for x in (-9, *edges, 9)])
+        assert by_spline == pytest.approx((cells - wanted).numpy(), abs=2e-5)
+        assert float((cells - wanted).abs().max()) > 0.01
+    assert history["wanted"][0].tolist() == pytest.approx([1 / 32] * 32)
 
 
 def test_the_forecast_is_that_of_the_stored_pilot():

@@ -6,7 +6,11 @@ cells of equal mass of p_{t0} is its deviation in features, so that
 
     δ_j = (p̂(cell j) − 1/K) √K,        ‖δ‖² ≤ χ²(p̂‖p_{t0}),        w = δ_{i+1} − (1−α) δ_i
 
-are finite, where χ² itself is dominated by tails that nobody sees.
+are finite, where χ² itself is dominated by tails that nobody sees. What a generation adds, w, has two parts: what
+the network does to the law that it should generate, q_{t0}, and the early stop, by which q_{t0} is not
+α p_{t0} + (1−α) p̂:
+
+    w = r + (1−α) (S − 1) p̂,        r = p̂' − q_{t0},        S the forward process for the time t0.
 """
 
 from __future__ import annotations
@@ -39,13 +43,14 @@ from scoredrift.generations import (
     forecast,
     recurse,
 )
-from scoredrift.laws import GaussianMixture, mixture_of_three, on_nodes
+from scoredrift.laws import Blend, GaussianMixture, Law, mixture_of_three, on_nodes
 from scoredrift.networks import PointNetwork, Recipe, evenly
 from scoredrift.paths import generate_on_nodes, ideal_energy_on_nodes
 from scoredrift.process import OrnsteinUhlenbeck
 from scoredrift.scores import Flow
 
 CELLS = 32
+_EVERY = 4  # of the nodes are stored of what a network does to a law
 PROCESS = OrnsteinUhlenbeck()
 SETTINGS: dict[str, dict[str, Any]] = {
     "plain": {},
@@ -120,7 +125,7 @@ class LineMeasure:
     edges: tuple[float, ...]
 
     def __call__(self, generation: Generation) -> Measured:
-        """Energies, divergences from q_{t0} and p_{t0}, and the masses of the cells."""
+        """Energies, divergences from q_{t0} and p_{t0}, masses of cells under p̂ and q_{t0}, and p̂ − q_{t0}."""
         model = generation.model
         assert isinstance(model, LineModel)
         nodes, grid, t0 = self.fit.line, model.network.grid, PROCESS.t_min
@@ -128,18 +133,34 @@ class LineMeasure:
         error = Flow(q, PROCESS).error(model.network.score)
         paired = generate_on_nodes(error, nodes, grid)  # from q_T, as the theory has it
         wanted, data = on_nodes(q.diffuse(t0), nodes), on_nodes(p.diffuse(t0), nodes)
-        drawn = on_nodes(model, nodes)
-        below = mass_below(model.generated, torch.tensor(self.edges, dtype=torch.float64))
-        ends = torch.tensor([0.0, 1.0], dtype=torch.float64)
+        drawn, edges = on_nodes(model, nodes), torch.tensor(self.edges, dtype=torch.float64)
         return {
             "ideal_energy": ideal_energy_on_nodes(error, nodes, grid),
             "learned_energy": paired.energy,
             "kl": kl_on_nodes(paired.density, wanted, nodes),
             "step_variation": total_variation_on_nodes(drawn, wanted, nodes),
             "variation": total_variation_on_nodes(drawn, data, nodes),
-            "cells": torch.cat([ends[:1], below, ends[1:]]).diff(),
+            "cells": _between(mass_below(model.generated, edges)),
+            "wanted": _between(_below_at_t0(q, edges)),
+            "error": (drawn - wanted)[::_EVERY].float(),
             "held_out": model.network.trained.held_out.min(),
         }
+
+
+def _between(below: Tensor) -> Tensor:
+    """Masses between edges, from the masses below them."""
+    ends = torch.tensor([0.0, 1.0], dtype=below.dtype)
+    return torch.cat([ends[:1], below, ends[1:]]).diff()
+
+
+def _below_at_t0(law: Law, edges: Tensor) -> Tensor:
+    """Distribution function of q_{t0} for q a mixture, what a network generates, or a blend of such."""
+    if isinstance(law, Blend):
+        parts = zip(law.weights, law.laws, strict=True)
+        return torch.stack([weight * _below_at_t0(part, edges) for weight, part in parts]).sum(0)
+    mixture = law.generated if isinstance(law, LineModel) else law
+    assert isinstance(mixture, GaussianMixture)
+    return mass_below(mixture.diffuse(PROCESS.t_min), edges)
 
 
 def line_fit(
@@ -258,7 +279,8 @@ def forcings(cells: Tensor, alpha: float) -> Tensor:
         alpha: fresh fraction α in (0, 1].
 
     Returns:
-        w, shape ``[runs, generations, K]``; the first generation is trained on the data alone.
+        w, shape ``[runs, generations, K]``; the first generation is trained on the data alone. What the networks
+        do, without the early stop, is (cells − wanted) √K.
 
     Raises:
         ValueError: masses that are negative or do not sum to one, or α outside (0, 1].

@@ -110,16 +110,26 @@ class TenMeasure:
     referred: tuple[int, ...]
 
     def __call__(self, generation: Generation) -> Measured:
-        """Masses of cells, moments and, in some generations, bounds of the energy."""
+        """Masses of cells under p̂ and q_{t0}, moments and, in some generations, bounds of the energy."""
         data = mixture_of_five(dtype=torch.float32)
         model = generation.model
         assert isinstance(model, NetworkModel)
         found = dict(moments(generation))
         found["cells"] = masses_of_shells(generation.drawn, data.diffuse(PROCESS.t_min))
+        found["wanted"] = self._wanted(generation, data)
         found["held_out"] = model.trained.held_out.min()
         if generation.index in self.referred:
             found |= self._energies(generation, model, data)
         return found
+
+    def _wanted(self, generation: Generation, data: GaussianMixture) -> Tensor:
+        """Masses of cells under q_{t0}, which the network should generate."""
+        source, cells = generation.generator, len(data.weights) * SHELLS
+        if generation.previous is None:
+            return torch.full((cells,), 1 / cells, dtype=torch.float64)
+        points = _blend(data, generation.previous, self.alpha, len(generation.drawn), source)
+        points = PROCESS.diffuse(points, 0.0, PROCESS.t_min, generator=source)
+        return masses_of_shells(points, data.diffuse(PROCESS.t_min))
 
     def _energies(self, generation: Generation, model: NetworkModel, data: GaussianMixture) -> Measured:
         source, before, n = generation.generator, generation.previous, len(generation.training)
