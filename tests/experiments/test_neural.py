@@ -11,11 +11,11 @@ from scoredrift.experiments import (
     NEURAL_SPLIT,
     NEURAL_TEN,
     NEURAL_TEN_PILOT,
+    constant_forecast,
     equal_cells,
     forcings,
     mass_below,
     masses_of_shells,
-    pilot_forecast,
     run_line,
     run_size,
     stored,
@@ -65,7 +65,7 @@ def test_the_forecast_is_that_of_the_stored_pilot():
     pilot = stored("neural-pilot", "medium")
     parts = bias_of_repeats(forcings(pilot.at("cells", alpha=0.5), 0.5)[:, 1:])
     assert parts.bias.sigmas_from(0.0) > 5  # these networks repeat themselves
-    said = pilot_forecast(pilot, alpha=0.25, generations=10)
+    said = constant_forecast(pilot, alpha=0.25, generations=10)
     assert said == forecast(parts, alpha=0.25, generations=10)
 
 

@@ -6,17 +6,23 @@
 from scoredrift.experiments.abreast import always_pictured, run_abreast
 from scoredrift.experiments.base import RESULTS, Experiment, Result, benchmark, file_name, run_cases, stored
 from scoredrift.experiments.bounds import BANDWIDTHS, BOUNDS, Bounds, one_generation
+from scoredrift.experiments.forecasts import (
+    constant_forecast,
+    exact_stop_forecast,
+    forcings,
+    two_part_forecast,
+)
 from scoredrift.experiments.mixture import ALPHAS, EXACT, LITERAL, Measure, moments, picture, run_case
 from scoredrift.experiments.neural import (
     NEURAL_LINE,
     NEURAL_PILOT,
+    NEURAL_RECIPES,
     NEURAL_SPLIT,
     LineMeasure,
     equal_cells,
-    forcings,
     line_fit,
     mass_below,
-    pilot_forecast,
+    masses_between,
     run_line,
 )
 from scoredrift.experiments.neural_sizes import (
@@ -25,6 +31,7 @@ from scoredrift.experiments.neural_sizes import (
     NEURAL_SIZE,
     RepeatedFit,
     SizeMeasure,
+    as_mixture,
     run_memory,
     run_size,
     two_energies,
@@ -48,6 +55,7 @@ EXPERIMENTS: dict[str, Experiment] = {
         NEURAL_SPLIT,
         NEURAL_PILOT,
         NEURAL_LINE,
+        NEURAL_RECIPES,
         NEURAL_SIZE,
         NEURAL_MEMORY,
         NEURAL_TEN_PILOT,
@@ -66,6 +74,7 @@ __all__ = [
     "NEURAL_LINE",
     "NEURAL_MEMORY",
     "NEURAL_PILOT",
+    "NEURAL_RECIPES",
     "NEURAL_SIZE",
     "NEURAL_SPLIT",
     "NEURAL_TEN",
@@ -80,17 +89,20 @@ __all__ = [
     "SizeMeasure",
     "TenMeasure",
     "always_pictured",
+    "as_mixture",
     "benchmark",
+    "constant_forecast",
     "equal_cells",
+    "exact_stop_forecast",
     "file_name",
     "forcings",
     "line_fit",
     "mass_below",
+    "masses_between",
     "masses_of_shells",
     "moments",
     "one_generation",
     "picture",
-    "pilot_forecast",
     "run_abreast",
     "run_case",
     "run_cases",
@@ -101,4 +113,5 @@ __all__ = [
     "stored",
     "ten_fit",
     "two_energies",
+    "two_part_forecast",
 ]

@@ -27,9 +27,7 @@ from torch import Tensor
 
 from scoredrift import _checks
 from scoredrift.divergences import kl_on_nodes, total_variation_on_nodes
-from scoredrift.estimates import Estimate
 from scoredrift.experiments.base import Experiment, run_cases
-from scoredrift.experiments.result import Result
 from scoredrift.generations import (
     FreshFraction,
     Generation,
@@ -39,8 +37,6 @@ from scoredrift.generations import (
     Measured,
     NetworkFit,
     WarmStart,
-    bias_of_repeats,
-    forecast,
     recurse,
 )
 from scoredrift.laws import Blend, GaussianMixture, Law, mixture_of_three, on_nodes
@@ -140,27 +136,39 @@ class LineMeasure:
             "kl": kl_on_nodes(paired.density, wanted, nodes),
             "step_variation": total_variation_on_nodes(drawn, wanted, nodes),
             "variation": total_variation_on_nodes(drawn, data, nodes),
-            "cells": _between(mass_below(model.generated, edges)),
-            "wanted": _between(_below_at_t0(q, edges)),
+            "cells": masses_between(model.generated, edges),
+            "wanted": _masses_at_t0(q, edges),
             "error": (drawn - wanted)[::_EVERY].float(),
             "held_out": model.network.trained.held_out.min(),
         }
 
 
-def _between(below: Tensor) -> Tensor:
-    """Masses between edges, from the masses below them."""
-    ends = torch.tensor([0.0, 1.0], dtype=below.dtype)
+def masses_between(law: GaussianMixture, edges: Tensor) -> Tensor:
+    """Masses of a mixture on the line between edges, and beyond the first and the last.
+
+    Args:
+        law: d = 1.
+        edges: increasing, shape ``[k]``.
+
+    Returns:
+        Shape ``[k + 1]``, sum one.
+
+    >>> masses_between(mixture_of_three(), equal_cells(mixture_of_three(), 4))
+    tensor([0.2500, 0.2500, 0.2500, 0.2500], dtype=torch.float64)
+    """
+    below = mass_below(law, _checks.increasing("edges", edges))
+    ends = torch.tensor([0.0, 1.0], dtype=below.dtype, device=below.device)
     return torch.cat([ends[:1], below, ends[1:]]).diff()
 
 
-def _below_at_t0(law: Law, edges: Tensor) -> Tensor:
-    """Distribution function of q_{t0} for q a mixture, what a network generates, or a blend of such."""
+def _masses_at_t0(law: Law, edges: Tensor) -> Tensor:
+    """Masses under q_{t0} for q a mixture, what a network generates, or a blend of such."""
     if isinstance(law, Blend):
         parts = zip(law.weights, law.laws, strict=True)
-        return torch.stack([weight * _below_at_t0(part, edges) for weight, part in parts]).sum(0)
+        return torch.stack([weight * _masses_at_t0(part, edges) for weight, part in parts]).sum(0)
     mixture = law.generated if isinstance(law, LineModel) else law
     assert isinstance(mixture, GaussianMixture)
-    return mass_below(mixture.diffuse(PROCESS.t_min), edges)
+    return masses_between(mixture.diffuse(PROCESS.t_min), edges)
 
 
 def line_fit(
@@ -271,57 +279,6 @@ def run_all(
     return run_cases(partial(run_line, first=first), settings, over=over, **options)
 
 
-def forcings(cells: Tensor, alpha: float) -> Tensor:
-    """What each generation adds in the cells, w_i = δ_i − (1−α) δ_{i−1}, with δ_{−1} = 0.
-
-    Args:
-        cells: masses of p̂^i in K cells of equal mass, shape ``[runs, generations, K]``.
-        alpha: fresh fraction α in (0, 1].
-
-    Returns:
-        w, shape ``[runs, generations, K]``; the first generation is trained on the data alone. What the networks
-        do, without the early stop, is (cells − wanted) √K.
-
-    Raises:
-        ValueError: masses that are negative or do not sum to one, or α outside (0, 1].
-
-    >>> forcings(torch.tensor([[[0.5, 0.5], [0.75, 0.25]]]), 0.5)[0, 1]
-    tensor([ 0.3536, -0.3536])
-    """
-    alpha = _checks.number("alpha", alpha, low=0.0, high=1.0, open_low=True)
-    _checks.floating("cells", cells)
-    if cells.ndim != 3 or 0 in cells.shape:
-        _checks.refuse("cells.shape", list(cells.shape), "pass masses, [runs, generations, K]")
-    if not _checks.holds((cells >= 0) & ((cells.sum(2, keepdim=True) - 1).abs() < 1e-3)):
-        _checks.refuse("cells", "no masses", "pass numbers ≥ 0 that sum to one over the cells")
-    count = cells.shape[2]
-    deviation = (cells - 1 / count) * count**0.5
-    before = torch.cat([torch.zeros_like(deviation[:, :1]), deviation[:, :-1]], dim=1)
-    return deviation - (1 - alpha) * before
-
-
-def pilot_forecast(pilot: Result, *, alpha: float, generations: int) -> list[Estimate]:
-    """Drift in the cells that the pilot forecasts at another fresh fraction, from generations 1 to its last.
-
-    Generation 0 is left out: a law that was blurred once is easier to learn than the data.
-
-    Args:
-        pilot: result of ``neural-pilot`` or ``neural-ten-pilot``.
-        alpha: fresh fraction α in (0, 1].
-        generations: N ≥ 0.
-
-    Returns:
-        E D_0, …, E D_N.
-
-    >>> from scoredrift.experiments import stored
-    >>> print(pilot_forecast(stored("neural-pilot", "medium"), alpha=0.1, generations=10)[-1])
-    0.830 ± 0.099
-    """
-    (before,) = pilot.axes["alpha"]
-    added = forcings(pilot.at("cells", alpha=before), before)
-    return forecast(bias_of_repeats(added[:, 1:]), alpha=alpha, generations=generations)
-
-
 def _scales(quick: str, medium: str, paper: str, generations: int) -> dict[str, dict[str, Any]]:
     """Scales and what each costs, on one core."""
     sizes = {
@@ -333,12 +290,12 @@ def _scales(quick: str, medium: str, paper: str, generations: int) -> dict[str, 
 
 
 # One generation in many settings: bias and noise of networks; and the recursion, first a little of it, from which
-# the rest is forecast. The forecast is of runs that it has not seen.
+# the rest is forecast. The forecast is of runs that it has not seen. Warm starts need a generation before.
 NEURAL_SPLIT = Experiment(
     "neural-split",
-    "networks on the line: one generation in ten settings, bias and noise over seeds",
+    "networks on the line: one generation in nine settings, bias and noise over seeds",
     _scales("two minutes", "ten minutes", "half an hour", 0),
-    partial(run_all, over={"setting": tuple(SETTINGS)}, first=2_000),
+    partial(run_all, over={"setting": tuple(one for one in SETTINGS if one != "warm")}, first=2_000),
     axes=("setting",),
 )
 NEURAL_PILOT = Experiment(
@@ -352,4 +309,11 @@ NEURAL_LINE = Experiment(
     "networks on the line: the recursion at four fresh fractions, everything by quadrature",
     _scales("ten minutes", "an hour", "three hours", 10),
     partial(run_all, over={"alpha": (0.1, 0.25, 0.5, 0.9)}, first=1_000),
+)
+NEURAL_RECIPES = Experiment(
+    "neural-recipes",
+    "networks on the line: the recursion at α = ¼ in four settings, warm starts among them",
+    _scales("ten minutes", "an hour", "three hours", 10),
+    partial(run_all, over={"alpha": (0.25,), "setting": ("plain", "warm", "wide", "long")}, first=3_000),
+    axes=("alpha", "setting"),
 )

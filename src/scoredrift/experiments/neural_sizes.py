@@ -21,7 +21,7 @@ from torch import Tensor
 from scoredrift import _checks
 from scoredrift.divergences import total_variation_on_nodes
 from scoredrift.experiments.base import Experiment, run_cases
-from scoredrift.experiments.neural import PROCESS, line_fit
+from scoredrift.experiments.neural import CELLS, PROCESS, equal_cells, line_fit, masses_between
 from scoredrift.generations import (
     FreshFraction,
     Generation,
@@ -33,7 +33,7 @@ from scoredrift.generations import (
     NetworkModel,
     recurse,
 )
-from scoredrift.laws import KernelDensity, Law, mixture_of_five, mixture_of_three, on_nodes
+from scoredrift.laws import GaussianMixture, KernelDensity, Law, mixture_of_five, mixture_of_three, on_nodes
 from scoredrift.networks import PointNetwork, Recipe
 from scoredrift.observability import energy_by_level
 from scoredrift.paths import ideal_energy_on_nodes
@@ -69,7 +69,7 @@ class SizeMeasure:
     bandwidth: float | None
 
     def __call__(self, generation: Generation) -> Measured:
-        """Ideal energy against p, and total variation between what is generated and p_{t0}."""
+        """Ideal energy against p; total variation between what is generated and p_{t0}; masses of cells."""
         nodes, grid = torch.linspace(-9, 9, 401, dtype=torch.float64), PROCESS.geometric_grid(60)
         p, model = mixture_of_three(), generation.model
         learned: Any
@@ -80,10 +80,33 @@ class SizeMeasure:
             learned = Flow(KernelDensity(generation.training, self.bandwidth), PROCESS)
         assert isinstance(model, Law)
         drawn, data = on_nodes(model, nodes), on_nodes(p.diffuse(PROCESS.t_min), nodes)
+        edges = equal_cells(p.diffuse(PROCESS.t_min), CELLS)
         return {
             "ideal_energy": ideal_energy_on_nodes(Flow(p, PROCESS).error(learned), nodes, grid),
             "variation": total_variation_on_nodes(drawn, data, nodes),
+            "cells": masses_between(as_mixture(model), edges),
         }
+
+
+def as_mixture(law: Law) -> GaussianMixture:
+    """What a network generates on the line, or a kernel density, as the Gaussian mixture that it is.
+
+    Args:
+        law: a ``LineModel`` or a ``KernelDensity``.
+
+    Raises:
+        ValueError: another law.
+
+    >>> as_mixture(KernelDensity(torch.zeros(4, 1), 0.5)).weights
+    tensor([0.2500, 0.2500, 0.2500, 0.2500])
+    """
+    if isinstance(law, LineModel):
+        return law.generated
+    if not isinstance(law, KernelDensity):
+        _checks.refuse("law", f"a {type(law).__name__}", "pass a LineModel or a KernelDensity")
+    equal = torch.full_like(law.centres[:, 0], 1 / len(law.centres))
+    weights = equal if law.weights is None else law.weights
+    return GaussianMixture(weights, law.centres, torch.full_like(weights, law.bandwidth**2))
 
 
 def run_size(

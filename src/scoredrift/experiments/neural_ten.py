@@ -209,13 +209,13 @@ NEURAL_TEN_PILOT = Experiment(
     },
     partial(run_cases, run_ten, over={"alpha": (0.5,)}),
 )
-_REFERRED = {"generations": 10, "referred": [0, 5, 10]}
+_REFERRED = {"generations": 10, "referred": [0, 10]}
 NEURAL_TEN = Experiment(
     "neural-ten",
     "networks in ten dimensions: the recursion at three fresh fractions",
     {
         "quick": {"about": "five minutes", "size": 4_000, "steps": 500, "runs": 2, **_REFERRED},
-        "medium": {"about": "an hour", "size": 20_000, "steps": 2_000, "runs": 5, **_REFERRED},
+        "medium": {"about": "fifty minutes", "size": 20_000, "steps": 2_000, "runs": 5, **_REFERRED},
         "paper": {"about": "three hours", "size": 20_000, "steps": 2_000, "runs": 16, **_REFERRED},
     },
     partial(run_cases, partial(run_ten, first=1_000), over={"alpha": (0.1, 0.5, 0.9)}),
