@@ -38,15 +38,6 @@ def test_cells_of_equal_mass_hold_equal_shares_of_draws():
     )
 
 
-def test_what_is_added_gives_back_what_there_was():
-    cells = torch.softmax(torch.randn(3, 4, 5, generator=torch.Generator().manual_seed(1)).double(), 2)
-    added, alpha = forcings(cells, 0.3), 0.3
-    deviation = torch.zeros(3, 5, dtype=torch.float64)
-    for i in range(4):
-        deviation = (1 - alpha) * deviation + added[:, i]
-        assert torch.allclose(deviation, (cells[:, i] - 0.2) * 5**0.5)
-
-
 def test_what_a_network_does_to_a_law_is_the_same_in_cells_and_on_nodes():
     """Masses of the cells from error functions; the stored difference of densities, by a spline and its integral."""
     options = {"run": 0, "seed": 1, "device": "cpu", "folder": None, "progress": False}
