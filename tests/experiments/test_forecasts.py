@@ -94,7 +94,7 @@ def test_the_early_stop_is_exact_on_the_line():
     law, t0, alpha, generations = mixture_of_three(), OrnsteinUhlenbeck().t_min, 0.1, 8
     edges = equal_cells(law.diffuse(t0), CELLS).numpy()
     nodes = np.linspace(-9, 9, 201)
-    bias, shape = [(0.03, 0.5, 0.2), (-0.03, 0.4, 0.25)], [(0.05, -2.0, 0.1), (-0.05, -1.9, 0.1)]
+    bias, shape = [(0.03, 0.5, 0.2), (-0.03, 0.4, 0.25)], [(0.15, -2.0, 0.04), (-0.15, -1.8, 0.04)]
     rng = np.random.default_rng(2)
     errors = on_nodes(bias, nodes) + rng.normal(size=(RUNS, 4, 1)) * on_nodes(shape, nodes)
     found = exact_stop_forecast(
