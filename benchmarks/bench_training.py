@@ -2,14 +2,17 @@
 
 The same network, batch, optimiser and number of updates, in one run on one machine; images a second. The plain
 loop has nothing but loss and AdamW; that of diffusers has its own noise schedule, gradient clipping, rate
-schedule and average of the weights (examples/unconditional_image_generation, without accelerate). Run with
-``make bench``.
+schedule and average of the weights (examples/unconditional_image_generation, without accelerate). Memory is what a
+training adds to the peak of a process of its own. Run with ``make bench``.
 """
 
 from __future__ import annotations
 
 import copy
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
@@ -107,3 +110,36 @@ def test_training(benchmark, name, way):
     case = CASES[name]
     benchmark.pedantic(way(name), rounds=4, warmup_rounds=1)
     benchmark.extra_info["images_per_second"] = case.batch * case.steps / benchmark.stats["median"]
+
+
+# The first call in a process loads libraries and fills caches, so that a short training goes before.
+MEMORY = r"""
+import re, sys
+from pathlib import Path
+sys.path.insert(0, {folder!r})
+import bench_training as bench
+
+def kibibytes(name):
+    return int(re.search(name + r":\s+(\d+)", Path("/proc/self/status").read_text())[1])
+
+bench.CASES["tiny"] = bench.CASES[{name!r}]._replace(batch=2, steps=2)
+getattr(bench, {way!r})("tiny")()
+run = getattr(bench, {way!r})({name!r})
+Path("/proc/self/clear_refs").write_text("5")  # the peak starts again from what is in use
+before = kibibytes("VmRSS")
+run()
+print(kibibytes("VmHWM") - before)
+"""
+
+
+@pytest.mark.parametrize("way", [ours, plain, of_diffusers])
+@pytest.mark.parametrize("name", list(CASES))
+def test_memory(benchmark, name, way):
+    benchmark.group = f"memory, {name}"
+    code = MEMORY.format(folder=str(Path(__file__).parent), name=name, way=way.__name__)
+
+    def grown() -> float:
+        command = [sys.executable, "-c", code]
+        return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout) / 1024
+
+    benchmark.extra_info["mebibytes"] = benchmark.pedantic(grown, rounds=1)
