@@ -208,5 +208,27 @@ def test_axes_are_in_the_order_of_numbers_and_must_fit_the_settings():
     assert found["b/c"][:, 0, 0].tolist() == [9.0, 10.0]  # as texts, "10.0" comes first
     with pytest.raises(KeyError, match="'z' was not measured"):
         found["z"]
-    with pytest.raises(ValueError, match=r"^a\.shape = \[2, 1, 2\]: the settings speak of"):
+    with pytest.raises(ValueError, match=r"^a\.shape = \[1, 2\]: the settings speak of"):
         result(TWO, axes=["h"], settings={"runs": 3, "generations": 1}).axes_of("a")
+
+
+def test_values_of_different_shapes_are_taken_one_at_a_time():
+    points = {f"{n}/points": torch.full((2, 1, n), float(n)) for n in (3, 5)}
+    found = result(points, axes=["size"], settings={"runs": 2, "generations": 0})
+    assert found.at("points", size=5).shape == (2, 1, 5)
+    assert found.at("points", size=3, run=1, generation=0).tolist() == [3.0, 3.0, 3.0]
+    with pytest.raises(
+        ValueError, match=r"points\.shape = \[2, 1, 3\], \[2, 1, 5\]: they differ: take some by at"
+    ):
+        found["points"]
+
+
+def test_what_was_measured_now_and_then_has_no_axis_of_generations():
+    values = {"0.5/often": torch.zeros(2, 4), "0.5/twice": torch.zeros(2, 2, 7)}
+    found = result(values, axes=["alpha"], settings={"runs": 2, "generations": 3})
+    assert list(found.axes_of("often")) == ["alpha", "run", "generation"]
+    assert list(found.axes_of("twice")) == ["alpha", "run"]
+    assert found.at("twice", run=0, alpha=0.5).shape == (2, 7)
+    assert list(found.axes) == ["alpha", "run", "generation"]
+    with pytest.raises(ValueError, match=r"^generation = 1: the axes of 'twice' are alpha, run"):
+        found.at("twice", generation=1)

@@ -74,18 +74,33 @@ class Result:
 
         Raises:
             KeyError: nothing was measured under the name.
+            ValueError: values of different shapes, which ``at`` gives one at a time.
         """
-        if name not in self._parts:
-            raise KeyError(f"{name!r} was not measured; there are {self.keys()}")
-        parts, over = self._parts[name], self._over(name)
-        ordered = [parts[label] for label in sorted(parts, key=lambda label: _places(label, over))]
+        return self._stacked(name, {})
+
+    def _stacked(self, name: str, fixed: Mapping[str, Any]) -> Tensor:
+        """Values of one name where the axes between runs have the values that are fixed."""
+        over = self._over(name)
+        parts = self._parts[name]
         sizes = [len(values) for values in over.values()]
-        if len(ordered) != math.prod(sizes):
-            _checks.refuse(name, f"{len(ordered)} tensors", f"one for each of {sizes} values is needed")
-        return torch.stack(ordered).reshape(*sizes, *ordered[0].shape)
+        if len(parts) != math.prod(sizes):
+            _checks.refuse(name, f"{len(parts)} tensors", f"one for each of {sizes} values is needed")
+        kept = {axis: (fixed[axis],) if axis in fixed else values for axis, values in over.items()}
+        chosen = [
+            parts[label]
+            for label in sorted(parts, key=lambda label: _places(label, over))
+            if all(_number(text) in values for text, values in zip(label, kept.values(), strict=True))
+        ]
+        if len({one.shape for one in chosen}) > 1:
+            shapes = ", ".join(sorted({str(list(one.shape)) for one in chosen}))
+            _checks.refuse(f"{name}.shape", shapes, f"they differ: take some by at({name!r}, …)")
+        left = [len(values) for axis, values in over.items() if axis not in fixed]
+        return torch.stack(chosen).reshape(*left, *chosen[0].shape)
 
     def _over(self, name: str) -> dict[str, tuple[Any, ...]]:
         """What varies between runs: axes and their values."""
+        if name not in self._parts:
+            raise KeyError(f"{name!r} was not measured; there are {self.keys()}")
         labels = list(self._parts[name])
         axes = self.note.get("axes", ("alpha", "bandwidth")[: len(labels[0])])
         if len(axes) != len(labels[0]):
@@ -99,11 +114,15 @@ class Result:
     def axes_of(self, name: str) -> dict[str, tuple[Any, ...]]:
         """Axes of ``result[name]`` in their order, with the values along each.
 
+        What was measured in some generations only has no axis of generations: which ones, the result does not
+        say.
+
         Raises:
             KeyError: nothing was measured under the name.
             ValueError: the settings do not say what the axes are.
         """
-        shape, over = self[name].shape, self._over(name)
+        over = self._over(name)
+        shape = next(iter(self._parts[name].values())).shape
         settings = self.note.get("settings", {})
         last = self.note.get("reached", settings.get("generations"))
         if last is None:
@@ -115,11 +134,12 @@ class Result:
         }
         if name == "picture":  # of the first run alone
             own = {"generation": (0, last // 2, last)}
-        axes = over | own
-        if list(shape[: len(axes)]) != [len(values) for values in axes.values()]:
-            remedy = f"the settings speak of {[len(values) for values in axes.values()]} {list(axes)}"
+        if len(shape) > 1 and 0 < shape[1] < len(own.get("generation", ())) and name != "picture":
+            own = {"run": own["run"]}
+        if list(shape[: len(own)]) != [len(values) for values in own.values()]:
+            remedy = f"the settings speak of {[len(values) for values in own.values()]} {list(own)}"
             _checks.refuse(f"{name}.shape", list(shape), remedy)
-        return axes
+        return over | own
 
     @property
     def axes(self) -> dict[str, tuple[Any, ...]]:
@@ -137,18 +157,22 @@ class Result:
             KeyError: nothing was measured under the name.
             ValueError: an axis that there is not, or a value that is not on it.
         """
-        values, axes = self[name], self.axes_of(name)
+        over, axes = self._over(name), self.axes_of(name)
+        fixed: dict[str, Any] = {}
+        place: list[Any] = []
         for axis, value in where.items():
             if axis not in axes:
                 _checks.refuse(axis, value, f"the axes of {name!r} are {', '.join(axes)}")
-        place: list[Any] = [slice(None)] * len(axes)
-        for i, (axis, known) in enumerate(axes.items()):
+        for axis, known in axes.items():
             if axis in where:
                 found = [k for k, value in enumerate(known) if _alike(value, where[axis])]
                 if not found:
                     _checks.refuse(axis, where[axis], f"choose one of {', '.join(map(str, known))}")
-                place[i] = found[0]
-        return values[tuple(place)]
+            if axis in where and axis in over:
+                fixed[axis] = known[found[0]]
+            else:
+                place.append(found[0] if axis in where else slice(None))
+        return self._stacked(name, fixed)[tuple(place)]
 
 
 def _number(text: str) -> Any:
