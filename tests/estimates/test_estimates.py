@@ -15,7 +15,7 @@ from scipy.stats import sem
 
 from helpers import repeatable, seeded, within
 from scoredrift import Estimate
-from scoredrift.estimates import as_estimate, over_runs
+from scoredrift.estimates import as_estimate, jackknife, over_runs
 
 INF, NAN = math.inf, math.nan
 
@@ -360,3 +360,22 @@ def test_means_over_runs_take_the_larger_of_two_errors():
 def test_tables_of_another_kind_are_refused(table, message):
     with pytest.raises(ValueError, match="^" + re.escape(message)):
         over_runs(table)
+
+
+def test_the_jackknife_of_a_mean_is_its_usual_error_and_that_of_a_quotient_knows_the_covariance():
+    g = torch.Generator().manual_seed(8)
+    b = 1 + torch.rand(400, generator=g, dtype=torch.float64)
+    a = 2 * b + 0.1 * torch.randn(400, generator=g, dtype=torch.float64)
+    mean, usual = jackknife(lambda kept: float(a[kept].mean()), 400), Estimate.from_samples(a)
+    assert (mean.value, mean.stderr) == pytest.approx((usual.value, usual.stderr), rel=1e-12)
+    ratio, known = jackknife(lambda kept: float(a[kept].mean() / b[kept].mean()), 400), Estimate.ratio(a, b)
+    assert ratio.value == pytest.approx(known.value, rel=1e-12)
+    assert ratio.stderr == pytest.approx(known.stderr, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("of", "runs", "text"), [(float, 2, "runs"), (lambda kept: math.nan, 5, r"of\(runs\)")]
+)
+def test_the_jackknife_refuses_two_runs_and_what_is_no_number(of, runs, text):
+    with pytest.raises(ValueError, match=text):
+        jackknife(of, runs)

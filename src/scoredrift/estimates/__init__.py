@@ -4,7 +4,7 @@ mean ± s/√n        if the draws have a variance, which the shape k̂ < ½ of 
 """
 
 from scoredrift.estimates.means import Estimate, as_estimate
-from scoredrift.estimates.runs import Means, over_runs
+from scoredrift.estimates.runs import Means, jackknife, over_runs
 from scoredrift.estimates.tails import FEWEST, FEWEST_IN_TAIL, tail_shape
 from scoredrift.estimates.typesetting import typeset
 
@@ -14,6 +14,7 @@ __all__ = [
     "Estimate",
     "Means",
     "as_estimate",
+    "jackknife",
     "over_runs",
     "tail_shape",
     "typeset",

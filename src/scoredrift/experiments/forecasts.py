@@ -24,7 +24,7 @@ from scipy.interpolate import CubicSpline
 from torch import Tensor
 
 from scoredrift import _checks
-from scoredrift.estimates import Estimate
+from scoredrift.estimates import Estimate, jackknife
 from scoredrift.experiments.neural import CELLS, PROCESS, equal_cells
 from scoredrift.experiments.result import Result
 from scoredrift.generations import bias_of_repeats, forecast
@@ -55,8 +55,7 @@ def forcings(cells: Tensor, alpha: float) -> Tensor:
         _checks.refuse("cells.shape", list(cells.shape), "pass masses, [runs, generations, K]")
     if not _checks.holds((cells >= 0) & ((cells.sum(2, keepdim=True) - 1).abs() < 1e-3)):
         _checks.refuse("cells", "no masses", "pass numbers ≥ 0 that sum to one over the cells")
-    count = cells.shape[2]
-    deviation = (cells - 1 / count) * count**0.5
+    deviation = (cells - 1 / cells.shape[2]) * cells.shape[2] ** 0.5
     before = torch.cat([torch.zeros_like(deviation[:, :1]), deviation[:, :-1]], dim=1)
     return deviation - (1 - alpha) * before
 
@@ -190,7 +189,4 @@ def _bias_and_scatter(paths: Tensor, noises: Tensor) -> Estimate:
 
         return apart(paths) + float(noises.diagonal()[kept].mean()) - apart(noises)
 
-    runs = torch.arange(len(paths))
-    without = torch.tensor([drift(runs[runs != run]) for run in runs], dtype=torch.float64)
-    error = math.sqrt((len(runs) - 1) / len(runs) * float((without - without.mean()).square().sum()))
-    return Estimate(drift(runs), error)
+    return jackknife(drift, len(paths))

@@ -9,7 +9,7 @@ training set, for trainings that are short and long, each one with its own sched
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -23,6 +23,7 @@ from scoredrift.divergences import total_variation_on_nodes
 from scoredrift.experiments.base import Experiment, run_cases
 from scoredrift.experiments.neural import CELLS, PROCESS, equal_cells, line_fit, masses_between
 from scoredrift.generations import (
+    Fit,
     FreshFraction,
     Generation,
     History,
@@ -147,14 +148,28 @@ def run_size(
         if bandwidth is None
         else KernelFit(bandwidth, PROCESS)
     )
+    seeds = (seed, size, run)
+    return _one_generation(fit, mixture_of_three(), size, seeds, SizeMeasure(bandwidth), folder, progress)
+
+
+def _one_generation(
+    fit: Fit,
+    law: Law,
+    size: int,
+    seed: tuple[int, ...],
+    measure: Callable[[Generation], Measured],
+    folder: Path | str | None,
+    progress: bool,
+) -> History:
+    """A learner that is trained once, on fresh points alone."""
     return recurse(
         fit,
-        mixture_of_three(),
+        law,
         regime=FreshFraction(1.0),
         generations=0,
         size=size,
-        seed=(seed, size, run),
-        measure=SizeMeasure(bandwidth),
+        seed=seed,
+        measure=measure,
         folder=folder,
         progress=progress,
     )
@@ -242,18 +257,9 @@ def run_memory(
     if torch.device(device).type != "cpu":
         _checks.refuse("device", device, "networks in the plane are tiny; run them on the CPU")
     law = mixture_of_five(2, dtype=torch.float32)
-    judged = law.sample(_POINTS, generator=generator_for((seed, size, run), "judged"))
-    return recurse(
-        RepeatedFit(steps, judged),
-        law,
-        regime=FreshFraction(1.0),
-        generations=0,
-        size=size,
-        seed=(seed, size, run),
-        measure=two_energies,
-        folder=folder,
-        progress=progress,
-    )
+    seeds = (seed, size, run)
+    judged = law.sample(_POINTS, generator=generator_for(seeds, "judged"))
+    return _one_generation(RepeatedFit(steps, judged), law, size, seeds, two_energies, folder, progress)
 
 
 NEURAL_SIZE = Experiment(
