@@ -37,39 +37,45 @@ class Case(NamedTuple):
     steps: int
 
 
-CASES = {
+CASES = {  # the first two are measured on CPUs, the others on GPUs (gpu_training.py)
     "U-Net": Case(lambda: image_unet((1, 28, 28)), 784, 64, 30),
     "MLP": Case(lambda: PointNetwork(64, width=512, depth=4), 64, 256, 200),
 }
 
 
-def made(name: str) -> tuple[torch.nn.Module, Tensor, torch.Generator]:
-    g = torch.Generator().manual_seed(2602)
+def made(name: str, device: str) -> tuple[torch.nn.Module, Tensor, torch.Generator]:
+    g = torch.Generator(device).manual_seed(2602)
     case = CASES[name]
-    data = 0.5 * torch.randn(2_000, case.dim, generator=g)
-    return initialised(case.build, generator=g), data, g
+    data = 0.5 * torch.randn(2_000, case.dim, generator=g, device=device)
+    return initialised(case.build, generator=g).to(device), data, g
 
 
-def ours(name: str) -> Callable[[], object]:
-    network, data, g = made(name)
+def reduced(device: str) -> torch.autocast:
+    """Arithmetic in bfloat16 on a GPU, for all ways alike."""
+    return torch.autocast("cuda", torch.bfloat16, enabled=device == "cuda")
+
+
+def ours(name: str, device: str = "cpu", *, compiled: bool = False) -> Callable[[], object]:
+    network, data, g = made(name, device)
     case = CASES[name]
-    recipe = Recipe(case.steps, batch=case.batch, check_every=case.steps, held_out=0.001)
+    recipe = Recipe(case.steps, batch=case.batch, check_every=case.steps, held_out=0.001, compiled=compiled)
     return lambda: train(copy.deepcopy(network), data, OU, recipe, generator=g)
 
 
-def plain(name: str) -> Callable[[], object]:
-    network, data, g = made(name)
+def plain(name: str, device: str = "cpu") -> Callable[[], object]:
+    network, data, g = made(name, device)
     case = CASES[name]
 
     def run() -> None:
         model = copy.deepcopy(network).train()
         optimiser = torch.optim.AdamW(model.parameters(), lr=2e-3)
         for _ in range(case.steps):
-            x = data[torch.randint(len(data), (case.batch,), generator=g)]
-            t = 0.02 + 3.98 * torch.rand(case.batch, generator=g)
-            noise = torch.randn(x.shape, generator=g)
+            x = data[torch.randint(len(data), (case.batch,), generator=g, device=device)]
+            t = 0.02 + 3.98 * torch.rand(case.batch, generator=g, device=device)
+            noise = torch.randn(x.shape, generator=g, device=device)
             noisy = scale(t)[:, None] * x + variance(t).sqrt()[:, None] * noise
-            loss = (model(noisy.float(), t) - noise).square().mean()
+            with reduced(device):
+                loss = (model(noisy.float(), t) - noise).square().mean()
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
@@ -77,8 +83,8 @@ def plain(name: str) -> Callable[[], object]:
     return run
 
 
-def of_diffusers(name: str) -> Callable[[], object]:
-    network, data, g = made(name)
+def of_diffusers(name: str, device: str = "cpu") -> Callable[[], object]:
+    network, data, g = made(name, device)
     case = CASES[name]
     noises: Any = DDPMScheduler()
 
@@ -88,12 +94,12 @@ def of_diffusers(name: str) -> Callable[[], object]:
         rates = get_cosine_schedule_with_warmup(optimiser, 1, case.steps)
         average = EMAModel(model.parameters(), decay=0.995)
         for _ in range(case.steps):
-            x = data[torch.randint(len(data), (case.batch,), generator=g)]
-            noise = torch.randn(x.shape, generator=g)
-            ticks = torch.randint(0, 1000, (case.batch,), generator=g)
-            loss = torch.nn.functional.mse_loss(
-                model(noises.add_noise(x, noise, ticks), 0.01 + ticks / 250), noise
-            )
+            x = data[torch.randint(len(data), (case.batch,), generator=g, device=device)]
+            noise = torch.randn(x.shape, generator=g, device=device)
+            ticks = torch.randint(0, 1000, (case.batch,), generator=g, device=device)
+            with reduced(device):
+                guess = model(noises.add_noise(x, noise, ticks), 0.01 + ticks / 250)
+                loss = torch.nn.functional.mse_loss(guess, noise)
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimiser.step()

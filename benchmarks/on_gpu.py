@@ -5,10 +5,11 @@
     python benchmarks/on_gpu.py --out FOLDER --store     # copy the results into the package
 
 The steps run one after the other, each in a process of its own, the most valuable second first: the
-CUDA tests (without them no other number means anything), the benchmark, the literal figure 1. A step has a
-share of the time; what it leaves goes to the later ones, and the last takes all. A step that fails or
-hangs costs its share and nothing else: each writes what it has as soon as it has it. Another call on the
-same folder repeats what did not end, goes on where figure 1 stopped, and skips the rest.
+CUDA tests (without them no other number means anything), the benchmarks of the score and of training,
+Fashion-MNIST in pixels, the literal figure 1. A step has a share of the time; what it leaves goes to the
+later ones, and the last takes all. A step that fails or hangs costs its share and nothing else: each writes
+what it has as soon as it has it. Another call on the same folder repeats what did not end, goes on where
+figure 1 stopped, and skips the rest.
 
 The exit status is 1 if a step failed. A figure 1 that stopped for lack of time is no failure: its result
 says how far it came.
@@ -39,7 +40,7 @@ DRAFT = re.compile(r"\..+\.[0-9a-f]{32}")  # what scoredrift.runs calls a file u
 GRACE = 5.0  # seconds between asking a process to end and ending it
 # Modules that the steps import, with the names of the packages that have them.
 NEEDED = {name: name for name in ("torch", "triton", "numpy", "scipy", "joblib", "tqdm", "safetensors")}
-NEEDED |= {"sklearn": "scikit-learn", "pytest": "pytest", "hypothesis": "hypothesis"}
+NEEDED |= {name: name for name in ("diffusers", "pytest", "hypothesis")} | {"sklearn": "scikit-learn"}
 Record = dict[str, Any]
 
 
@@ -74,6 +75,14 @@ def steps(out: Path, *, rehearse: bool) -> list[Step]:
         Step("tests", script("cuda_tests.py"), "cuda-tests.json", share=0.2),
         # The reserve is for a plan that is being compiled when time is up.
         Step("benchmark", script("gpu.py"), "benchmark-cuda.json", share=0.15, reserve=25),
+        Step("training", script("gpu_training.py"), "benchmark-training-cuda.json", share=0.14, reserve=25),
+        Step(
+            "pixels",
+            script("pixels.py"),
+            f"fashion-pixels-{scale}.safetensors",
+            share=0.55,
+            reserve=5,
+        ),
         Step(
             "figure 1",
             script("literal.py", "--device", device),

@@ -15,10 +15,16 @@ from scoredrift import Estimate, GaussianMixture
 repeatable = settings(deadline=None, max_examples=25, derandomize=True)
 
 
+_WITHOUT = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device, torch sees none")
+
+
 def needs_cuda(test):
     """Marks a test ``cuda``, by which benchmarks/cuda_tests.py finds it, and skips it without a device."""
-    skip = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device, torch sees none")
-    return pytest.mark.cuda(skip(test))
+    return pytest.mark.cuda(_WITHOUT(test))
+
+
+# Values of a parameter of tests that run on both, in a file that mentions needs_cuda.
+DEVICES = ["cpu", pytest.param("cuda", marks=[pytest.mark.cuda, _WITHOUT])]
 
 
 def seeded(seed: int, device: str = "cpu") -> torch.Generator:

@@ -206,7 +206,7 @@ def test_a_loss_that_is_no_number_leaves_the_last_good_file(tmp_path):
         try:
             return sound(self, x, t)
         except PowerCutError:
-            return x * math.nan
+            return x * math.nan + 0 * next(self.parameters()).sum()
 
     network.forward = poisoned.__get__(network)
     with pytest.raises(ValueError, match=r"loss at step 35 = nan: lower rate .* last good step"):

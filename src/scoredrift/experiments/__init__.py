@@ -6,6 +6,16 @@
 from scoredrift.experiments.abreast import always_pictured, run_abreast
 from scoredrift.experiments.base import RESULTS, Experiment, Result, benchmark, file_name, run_cases, stored
 from scoredrift.experiments.bounds import BANDWIDTHS, BOUNDS, Bounds, one_generation
+from scoredrift.experiments.fashion import (
+    PictureMeasure,
+    fashion_code,
+    fashion_law,
+    middles,
+    picture_measure,
+)
+from scoredrift.experiments.fashion_codes import FASHION, FASHION_PILOT, code_fit, run_codes
+from scoredrift.experiments.fashion_features import FASHION_FEATURES, fashion_features
+from scoredrift.experiments.fashion_pixels import FASHION_PIXELS, ByteFit, ByteModel, pixel_fit, run_pixels
 from scoredrift.experiments.forecasts import (
     constant_forecast,
     exact_stop_forecast,
@@ -60,6 +70,10 @@ EXPERIMENTS: dict[str, Experiment] = {
         NEURAL_MEMORY,
         NEURAL_TEN_PILOT,
         NEURAL_TEN,
+        FASHION_FEATURES,
+        FASHION_PILOT,
+        FASHION,
+        FASHION_PIXELS,
     )
 }
 
@@ -69,6 +83,10 @@ __all__ = [
     "BOUNDS",
     "EXACT",
     "EXPERIMENTS",
+    "FASHION",
+    "FASHION_FEATURES",
+    "FASHION_PILOT",
+    "FASHION_PIXELS",
     "LEARNERS",
     "LITERAL",
     "NEURAL_LINE",
@@ -81,9 +99,12 @@ __all__ = [
     "NEURAL_TEN_PILOT",
     "RESULTS",
     "Bounds",
+    "ByteFit",
+    "ByteModel",
     "Experiment",
     "LineMeasure",
     "Measure",
+    "PictureMeasure",
     "RepeatedFit",
     "Result",
     "SizeMeasure",
@@ -91,23 +112,32 @@ __all__ = [
     "always_pictured",
     "as_mixture",
     "benchmark",
+    "code_fit",
     "constant_forecast",
     "equal_cells",
     "exact_stop_forecast",
+    "fashion_code",
+    "fashion_features",
+    "fashion_law",
     "file_name",
     "forcings",
     "line_fit",
     "mass_below",
     "masses_between",
     "masses_of_shells",
+    "middles",
     "moments",
     "one_generation",
     "picture",
+    "picture_measure",
+    "pixel_fit",
     "run_abreast",
     "run_case",
     "run_cases",
+    "run_codes",
     "run_line",
     "run_memory",
+    "run_pixels",
     "run_size",
     "run_ten",
     "stored",

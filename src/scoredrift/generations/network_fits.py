@@ -44,6 +44,7 @@ class NetworkModel:
         integrator: numerical method of one step.
         dim: d.
         dtype: precision of the points.
+        rows: points that the network sees at once, which bounds the memory.
 
     >>> from scoredrift.networks import PointNetwork
     >>> trained = Trained(PointNetwork(2, width=8), *torch.ones(3, 1), 1)
@@ -57,6 +58,7 @@ class NetworkModel:
     integrator: Integrator
     dim: int
     dtype: torch.dtype = torch.float32
+    rows: int = 2048
 
     @property
     def device(self) -> torch.device:
@@ -82,7 +84,12 @@ class NetworkModel:
         _checks.count("n", n)
         _checks.generator_on(generator, self.device)
         start = torch.randn(n, self.dim, generator=generator, dtype=self.dtype, device=self.device)
-        return simulate(self.score, start, self.grid, self.integrator, generator=generator)
+        score = self.score
+
+        def in_parts(x: Tensor, t: float | Tensor) -> Tensor:
+            return torch.cat([score(part, t) for part in x.split(self.rows)])
+
+        return simulate(in_parts, start, self.grid, self.integrator, generator=generator)
 
     def law(self, nodes: Tensor) -> GaussianMixture:
         """Law that the sampler generates, on the line: the mixture of ``generated_mixture``.

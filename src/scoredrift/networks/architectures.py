@@ -97,7 +97,9 @@ class _Residual(torch.nn.Module):
         return _root_variance(images, t) * images + self._call(self.body, images, ticks)
 
 
-def image_unet(shape: Sequence[int], *, channels: Sequence[int] = (16, 32, 64), layers: int = 1) -> Images:
+def image_unet(
+    shape: Sequence[int], *, channels: Sequence[int] = (16, 32, 64), layers: int = 1, dropout: float = 0.0
+) -> Images:
     """The U-Net of diffusers for images of shape (C, H, W), with attention at its coarsest level.
 
     Source: Ho, Jain and Abbeel 2020 (arXiv 2006.11239); the code is ``diffusers.UNet2DModel``.
@@ -106,6 +108,7 @@ def image_unet(shape: Sequence[int], *, channels: Sequence[int] = (16, 32, 64), 
         shape: (C, H, W); H and W divisible by 2 for each level after the first.
         channels: channels of the levels, from fine to coarse, divisible by 8.
         layers: residual blocks of a level.
+        dropout: share of the channels' values that is dropped in training, in [0, 1).
 
     Returns:
         A network of points ``[n, C·H·W]`` and times ``[n]`` that predicts the noise.
@@ -136,6 +139,7 @@ def image_unet(shape: Sequence[int], *, channels: Sequence[int] = (16, 32, 64), 
         up_block_types=("AttnUpBlock2D",) + ("UpBlock2D",) * plain,
         norm_num_groups=8,
         attention_head_dim=8,
+        dropout=_checks.number("dropout", dropout, low=0.0, high=1.0),
     )
     _silent(body.conv_out)
     return Images(

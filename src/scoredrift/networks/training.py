@@ -10,8 +10,8 @@ from __future__ import annotations
 import copy
 import hashlib
 import math
-from collections.abc import Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -147,10 +147,16 @@ class _Run:
         last = min(
             self.recipe.steps, self.step - self.step % self.recipe.check_every + self.recipe.check_every
         )
-        losses = [self._update() for _ in range(last - self.step)]
+        first = self.step
+        with _dropping(self.network, self.generator):
+            found = [self._update() for _ in range(last - first)]
+        losses = torch.stack(found).tolist()  # looked at together: each look waits for the device
+        for step, loss in enumerate(losses, first + 1):
+            if not math.isfinite(loss):
+                self._lost("loss", loss, step)
         held = float(self._judge())
         if not math.isfinite(held):
-            self._lost("loss on what was held out", held)
+            self._lost("loss on what was held out", held, last)
         if not self.held_out or held < min(self.held_out):
             self.best, self.best_weights = self.step, copy.deepcopy(self.average.module.state_dict())
         self.steps.append(self.step)
@@ -214,7 +220,7 @@ class _Run:
         save(self.path, tensors | {"generator": self.generator.get_state()}, note)
 
     @torch.enable_grad()
-    def _update(self) -> float:
+    def _update(self) -> Tensor:
         chosen = torch.randint(
             len(self.data), (self.recipe.batch,), generator=self.generator, device=self.data.device
         )
@@ -223,9 +229,6 @@ class _Run:
         noise = torch.randn(points.shape, generator=self.generator, dtype=points.dtype, device=points.device)
         with torch.autocast("cuda", torch.bfloat16, enabled=self.fast):
             loss = denoising_terms(self.called, points, noise, at, self.recipe.weighting).mean()
-        value = float(loss.detach())
-        if not math.isfinite(value):
-            self._lost("loss", value)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.clip)
@@ -233,7 +236,7 @@ class _Run:
         self.schedule.step()
         self.average.update_parameters(self.network)
         self.step += 1
-        return value
+        return loss.detach()
 
     @torch.no_grad()
     def _judge(self) -> Tensor:
@@ -258,12 +261,12 @@ class _Run:
         share = 1 - min(self.recipe.averaging, (1 + float(count)) / (10 + float(count)))
         torch._foreach_lerp_(list(averaged), list(current), share)
 
-    def _lost(self, what: str, value: float) -> None:
+    def _lost(self, what: str, value: float, step: int) -> None:
         kept = (
             "" if self.path is None or not self.path.exists() else f"; {self.path} is of the last good step"
         )
         _checks.refuse(
-            f"{what} at step {self.step + 1}",
+            f"{what} at step {step}",
             value,
             f"lower rate = {self.recipe.rate}, or scale the data{kept}",
         )
@@ -317,6 +320,18 @@ def _fits(
         remedy = "leave such columns out, or add noise of the size of a grey level to all (dequantise)"
         _checks.refuse(f"data[:, {place}]", f"always {float(data[0, place]):.4g}", remedy)
     return held
+
+
+@contextmanager
+def _dropping(network: torch.nn.Module, generator: torch.Generator) -> Iterator[None]:
+    """Let dropout, which draws from the global random numbers of torch, draw from ours."""
+    if not any(isinstance(part, torch.nn.Dropout) and part.p > 0 for part in network.modules()):
+        yield
+        return
+    seed = int(torch.randint(2**31 - 1, (1,), generator=generator, device=generator.device))
+    with torch.random.fork_rng(devices=[generator.device] if generator.device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        yield
 
 
 def _part(state: dict[str, Tensor], part: str) -> dict[str, Tensor]:

@@ -1,0 +1,75 @@
+"""What pictures of clothes are looked at with: the features of a small classifier.
+
+Of the 60 000 training images of Fashion-MNIST the first 50 000 are the data law of the experiments; the
+classifier learns from the other 10 000, so that no image measured with it taught it anything. The 10 000 test
+images are left for everything else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from scoredrift.datasets import FeatureNetwork, fashion_mnist, train_features
+from scoredrift.experiments.base import Experiment, stored
+from scoredrift.runs import generator_for
+
+SHAPE, CLASSES, FEATURES = (1, 28, 28), 10, 64
+POOL = 50_000  # images that are the data law; the rest teaches the classifier
+
+
+def _train(
+    settings: Mapping[str, Any],
+    *,
+    seed: int,
+    device: str,
+    folder: Path,
+    workers: int,
+    progress: bool,
+) -> dict[str, Tensor]:
+    """Weights of the classifier, and its share of right answers on test images."""
+    taught = fashion_mnist("train").part(POOL, POOL + settings["images"])
+    source = generator_for((seed, 0), 0, "fit")
+    network = train_features(taught, generator=source, epochs=settings["epochs"], progress=progress)
+    test = fashion_mnist("test")
+    right = (network.predicted(test.images) == test.labels).double().mean()
+    weights = {f"weights/{name}": value.clone() for name, value in network.state_dict().items()}
+    return weights | {"right": right[None]}
+
+
+FASHION_FEATURES = Experiment(
+    "fashion-features",
+    "Fashion-MNIST: the classifier whose features pictures are looked at with",
+    {
+        "quick": {"about": "a second", "images": 2_000, "epochs": 5, "generations": 0},
+        "medium": {"about": "15 seconds", "images": 10_000, "epochs": 20, "generations": 0},
+    },
+    _train,
+    axes=(),
+)
+
+
+def fashion_features(scale: str = "medium", folder: Path | str | None = None) -> FeatureNetwork:
+    """The stored classifier, ready to look at bytes ``[n, 1, 28, 28]``.
+
+    Args:
+        scale: of the experiment ``fashion-features``.
+        folder: where it was run; None for what came with the package.
+
+    Raises:
+        ValueError: nothing is stored there.
+
+    >>> fashion_features().features(torch.zeros(2, 1, 28, 28, dtype=torch.uint8)).shape
+    torch.Size([2, 64])
+    """
+    found = stored("fashion-features", scale, folder)
+    network = FeatureNetwork(SHAPE, CLASSES, features=FEATURES)
+    start = "weights/"
+    weights = {
+        name.removeprefix(start): value for name, value in found.values.items() if name.startswith(start)
+    }
+    network.load_state_dict(weights)
+    return network.eval().requires_grad_(False)
