@@ -70,8 +70,9 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=Path("results/gpu"), help="folder of the summary")
     parser.add_argument("--rehearse", action="store_true", help="on the CPU, in Triton's interpreter")
     arguments = parser.parse_args()
-    # Of the project's pytest options only where tests and tools lie is wanted; nbval may not be there.
-    words = ["-o", "addopts=", "-p", "no:cacheprovider", "-q"]
+    # Of the project's pytest options only where tests and tools lie is wanted; what notebooks need, nbval
+    # and the conftest of the root, may not be there.
+    words = ["-o", "addopts=", "-p", "no:cacheprovider", "-q", f"--confcutdir={TESTS}"]
     report: dict[str, Any] = {}
     if arguments.rehearse:
         os.environ["TRITON_INTERPRET"] = "1"  # read when Triton is imported

@@ -52,6 +52,8 @@ def test_a_checkout_says_its_commit_and_whether_files_differ(elsewhere, monkeypa
     assert origin._commit(own) == head
     (own / "__init__.py").write_text("x = 1", encoding="utf-8")
     assert origin._commit(own) == head + "+"
+    monkeypatch.setenv("SCOREDRIFT_COMMIT", "0123456789ab")  # a copy with a history of its own
+    assert origin._commit(own) == "0123456789ab"
 
 
 def test_a_checkout_that_git_refuses_to_look_at_is_not_released(elsewhere, monkeypatch):

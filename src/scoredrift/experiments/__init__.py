@@ -7,7 +7,9 @@ from scoredrift.experiments.abreast import always_pictured, run_abreast
 from scoredrift.experiments.base import RESULTS, Experiment, Result, benchmark, file_name, run_cases, stored
 from scoredrift.experiments.bounds import BANDWIDTHS, BOUNDS, Bounds, one_generation
 from scoredrift.experiments.fashion import (
+    FASHION_DATA,
     PictureMeasure,
+    decoded,
     fashion_code,
     fashion_law,
     middles,
@@ -71,6 +73,7 @@ EXPERIMENTS: dict[str, Experiment] = {
         NEURAL_TEN_PILOT,
         NEURAL_TEN,
         FASHION_FEATURES,
+        FASHION_DATA,
         FASHION_PILOT,
         FASHION,
         FASHION_PIXELS,
@@ -84,6 +87,7 @@ __all__ = [
     "EXACT",
     "EXPERIMENTS",
     "FASHION",
+    "FASHION_DATA",
     "FASHION_FEATURES",
     "FASHION_PILOT",
     "FASHION_PIXELS",
@@ -114,6 +118,7 @@ __all__ = [
     "benchmark",
     "code_fit",
     "constant_forecast",
+    "decoded",
     "equal_cells",
     "exact_stop_forecast",
     "fashion_code",

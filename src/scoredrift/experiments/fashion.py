@@ -10,13 +10,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from scoredrift.datasets import FeatureNetwork, PixelLaw, PrincipalComponents, fashion_mnist
-from scoredrift.experiments.fashion_features import CLASSES, POOL, fashion_features
+from scoredrift.datasets import FeatureNetwork, PixelLaw, PrincipalComponents, fashion_mnist, to_bytes
+from scoredrift.experiments.base import Experiment
+from scoredrift.experiments.fashion_features import CLASSES, POOL, SHAPE, fashion_features
 from scoredrift.generations import Generation, Measured
 
 COMPONENTS = 64
@@ -51,6 +53,20 @@ def middles(images: Tensor) -> Tensor:
             [ 0.9961]])
     """
     return (images.flatten(1).float() + 0.5) / 128 - 1
+
+
+def decoded(code: PrincipalComponents, z: Tensor) -> Tensor:
+    """Images of bytes ``[n, 1, 28, 28]`` that codes ``[n, m]`` stand for.
+
+    Args:
+        code: principal components of such images.
+        z: codes, shape ``[n, m]``.
+
+    >>> code = PrincipalComponents(torch.zeros(784), torch.eye(2, 784), 1.0, 1.0)
+    >>> decoded(code, torch.zeros(3, 2)).shape
+    torch.Size([3, 1, 28, 28])
+    """
+    return to_bytes(code.decode(z), SHAPE)
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,3 +133,30 @@ def picture_measure(
     unseen = fashion_mnist("test").images[:_LOOKED_UP].to(device)
     network, code = fashion_features().to(device), fashion_code().to(device)
     return PictureMeasure(images_of, network, code, unseen, settings["pictures"], settings["featured"])
+
+
+def _look_at_data(
+    settings: Mapping[str, Any], *, seed: int, device: str, folder: Path, workers: int, progress: bool
+) -> dict[str, Tensor]:
+    """Means and covariances of the features of the data law, of its images and of what their code keeps."""
+    network, code, pool = fashion_features(), fashion_code(), fashion_law().images[: settings["images"]]
+    found = {}
+    for kind, images in (("pixels", pool), ("codes", decoded(code, code.encode(middles(pool))))):
+        views = {"feature": network.features(images), "component": code.encode(middles(images))}
+        for name, view in views.items():
+            found[f"{kind}/{name}_mean"] = view.double().mean(0)
+            found[f"{kind}/{name}_covariance"] = torch.cov(view.double().T)
+        found[f"{kind}/classes"] = torch.bincount(network.predicted(images), minlength=CLASSES) / len(images)
+    return {name: value[None, None] for name, value in found.items()}  # one run, generation 0
+
+
+FASHION_DATA = Experiment(
+    "fashion-data",
+    "Fashion-MNIST: what the features make of the data, as images and through 64 components",
+    {
+        "quick": {"about": "a second", "images": 2_000, "runs": 1, "generations": 0},
+        "medium": {"about": "15 seconds", "images": POOL, "runs": 1, "generations": 0},
+    },
+    _look_at_data,
+    axes=("kind",),
+)

@@ -15,10 +15,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from scoredrift.datasets import PixelLaw, PrincipalComponents, to_bytes
+from scoredrift.datasets import PixelLaw, PrincipalComponents
 from scoredrift.experiments.base import Experiment, run_cases
-from scoredrift.experiments.fashion import COMPONENTS, fashion_code, fashion_law, picture_measure
-from scoredrift.experiments.fashion_features import SHAPE
+from scoredrift.experiments.fashion import COMPONENTS, decoded, fashion_code, fashion_law, picture_measure
 from scoredrift.generations import FreshFraction, History, NetworkFit, recurse
 from scoredrift.networks import PointNetwork, Recipe
 from scoredrift.paths import HeunFlow
@@ -44,11 +43,6 @@ class CodeLaw:
         return self.code.encode(self.images.sample(n, generator=generator))
 
 
-def decoded(code: PrincipalComponents, z: Tensor) -> Tensor:
-    """Images of bytes ``[n, 1, 28, 28]`` that codes ``[n, m]`` stand for."""
-    return to_bytes(code.decode(z), SHAPE)
-
-
 def code_fit(*, steps: int, sampler: int) -> NetworkFit:
     """How the MLP of these experiments is trained and sampled.
 
@@ -59,7 +53,7 @@ def code_fit(*, steps: int, sampler: int) -> NetworkFit:
     >>> code_fit(steps=10, sampler=25).recipe.batch
     256
     """
-    recipe = Recipe(steps, batch=256, rate=1e-3, averaging=0.99, check_every=max(1, steps // 5))
+    recipe = Recipe(steps, batch=256, rate=3e-3, averaging=0.99, check_every=max(1, steps // 5))
     build = partial(PointNetwork, COMPONENTS, width=512, depth=4)
     return NetworkFit(build, recipe, PROCESS, steps=sampler, integrator=HeunFlow())
 

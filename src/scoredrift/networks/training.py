@@ -125,7 +125,7 @@ class _Run:
         self.called = torch.compile(network) if recipe.compiled else network
         self.average = AveragedModel(network, multi_avg_fn=self._average).eval()
         self.optimiser = torch.optim.AdamW(
-            network.parameters(), lr=recipe.rate, weight_decay=recipe.weight_decay, foreach=True
+            network.parameters(), lr=recipe.rate, weight_decay=recipe.weight_decay, fused=True
         )
         self.schedule = LambdaLR(self.optimiser, self._share_of_rate)
         self.step, self.best = 0, 0

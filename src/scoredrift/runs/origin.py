@@ -118,13 +118,14 @@ def machine() -> dict[str, Any]:
 def commit() -> str:
     """Commit of the checkout that the package runs from, marked where files differ from it.
 
-    A copy of the files without their history has no commit to read: whoever copies sets the environment
-    variable ``SCOREDRIFT_COMMIT``. A repository that merely surrounds the package, as the project in whose
-    environment it is installed, is not its checkout.
+    A copy of the files has no commit to read, or that of whoever made a history of its own for it: whoever
+    copies sets the environment variable ``SCOREDRIFT_COMMIT``, which is believed before all else. A repository
+    that merely surrounds the package, as the project in whose environment it is installed, is not its
+    checkout.
 
     Returns:
-        Hash, with "+" appended where there are uncommitted changes. Outside a checkout what the variable
-        says, or "released" for an installed package; "unknown, perhaps modified" for a mere copy, and where
+        What the variable says; else the hash, with "+" appended where there are uncommitted changes. Outside
+        a checkout "released" for an installed package; "unknown, perhaps modified" for a mere copy, and where
         git is missing or refuses to look, as it does in a checkout of another user.
 
     >>> len(commit()) > 0
@@ -134,6 +135,8 @@ def commit() -> str:
 
 
 def _commit(package: Path) -> str:
+    if told := os.environ.get("SCOREDRIFT_COMMIT"):
+        return told
     root = package.parents[1]
     if (root / ".git").exists() and package == root / "src" / package.name:
         try:
@@ -141,11 +144,11 @@ def _commit(package: Path) -> str:
             changed = _git("status", "--porcelain", "--untracked-files=no", "--", ".", folder=package)
             tracked = _git("ls-files", "--", "__init__.py", folder=package)
         except (OSError, subprocess.CalledProcessError):
-            return os.environ.get("SCOREDRIFT_COMMIT") or UNKNOWN
+            return UNKNOWN
         if tracked:
             return head + ("+" if changed else "")
     installed = not {"site-packages", "dist-packages"}.isdisjoint(package.parts)
-    return os.environ.get("SCOREDRIFT_COMMIT") or ("released" if installed else UNKNOWN)
+    return "released" if installed else UNKNOWN
 
 
 def _git(*words: str, folder: Path) -> str:
