@@ -67,9 +67,5 @@ def fashion_features(scale: str = "medium", folder: Path | str | None = None) ->
     """
     found = stored("fashion-features", scale, folder)
     network = FeatureNetwork(SHAPE, CLASSES, features=FEATURES)
-    start = "weights/"
-    weights = {
-        name.removeprefix(start): value for name, value in found.values.items() if name.startswith(start)
-    }
-    network.load_state_dict(weights)
+    network.load_state_dict({name: found[name][0, 0] for name in network.state_dict()})
     return network.eval().requires_grad_(False)
