@@ -72,15 +72,15 @@ def steps(out: Path, *, rehearse: bool) -> list[Step]:
 
     scale, device = ("rehearsal", "cpu") if rehearse else ("paper", "cuda")
     return [
-        Step("tests", script("cuda_tests.py"), "cuda-tests.json", share=0.2),
+        Step("tests", script("cuda_tests.py"), "cuda-tests.json", share=0.25),
         # The reserve is for a plan that is being compiled when time is up.
-        Step("benchmark", script("gpu.py"), "benchmark-cuda.json", share=0.15, reserve=25),
-        Step("training", script("gpu_training.py"), "benchmark-training-cuda.json", share=0.14, reserve=25),
+        Step("benchmark", script("gpu.py"), "benchmark-cuda.json", share=0.12, reserve=25),
+        Step("training", script("gpu_training.py"), "benchmark-training-cuda.json", share=0.08, reserve=15),
         Step(
             "pixels",
             script("pixels.py"),
             f"fashion-pixels-{scale}.safetensors",
-            share=0.55,
+            share=0.3,
             reserve=5,
         ),
         Step(
@@ -263,24 +263,25 @@ def store(out: Path, results: Path, *, partial: bool) -> list[Path]:
     Args:
         out: folder of an earlier call.
         results: folder of the package's results.
-        partial: take a figure 1 that is not complete, too.
+        partial: take a figure 1 or a recursion in pixels that is not complete, too.
 
     Returns:
         The files.
 
     Raises:
-        ValueError: a rehearsal, an incomplete figure 1 without ``partial``, a benchmark without CUDA tests
+        ValueError: a rehearsal, an incomplete result without ``partial``, a benchmark without CUDA tests
             that passed at its commit, results of uncommitted code, or nothing to store.
     """
-    from scoredrift.experiments import benchmark, stored
+    from scoredrift.experiments import benchmark, file_name, stored
     from scoredrift.runs import UNKNOWN, write
 
     copies: dict[str, Record] = {}
-    if (out / "benchmark-cuda.json").exists():
-        copies["benchmark-cuda.json"] = benchmark("cuda", out)["provenance"]
-    if (out / "mixture-literal-paper.safetensors").exists():
-        found = stored("mixture-literal", "paper", out, partial=partial)
-        copies["mixture-literal-paper.safetensors"] = found.provenance
+    for name in ("cuda", "training-cuda"):
+        if (out / f"benchmark-{name}.json").exists():
+            copies[f"benchmark-{name}.json"] = benchmark(name, out)["provenance"]
+    for name in ("mixture-literal", "fashion-pixels"):
+        if (out / file_name(name, "paper")).exists():
+            copies[file_name(name, "paper")] = stored(name, "paper", out, partial=partial).provenance
     if not copies:
         raise ValueError(f"out = {out}: no results there; run make gpu")
     summary = out / "cuda-tests.json"

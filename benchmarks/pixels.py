@@ -23,7 +23,7 @@ from typing import Any
 
 import torch
 
-from scoredrift.experiments import FASHION_PIXELS, file_name, run_pixels
+from scoredrift.experiments import FASHION_PIXELS, digits_pictures, fashion_pictures, file_name, run_pixels
 from scoredrift.runs import load, provenance, save
 
 PARTIAL = 75  # EX_TEMPFAIL of sysexits.h: not done, call again
@@ -35,7 +35,7 @@ MARGIN = 1.15  # a generation may take so much longer than the one before
 def settings_of(arguments: argparse.Namespace) -> dict[str, Any]:
     """Of the scale, or a rehearsal's."""
     if arguments.rehearse:
-        tiny = {"channels": [8, 16], "size": 300, "steps": 4, "batch": 8, "sampler": 3, "generations": 1}
+        tiny = {"channels": [8, 16], "size": 100, "steps": 4, "batch": 8, "sampler": 3, "generations": 1}
         return {**FASHION_PIXELS.scales["quick"], **tiny}
     return dict(FASHION_PIXELS.scales["paper"])
 
@@ -43,7 +43,7 @@ def settings_of(arguments: argparse.Namespace) -> dict[str, Any]:
 def one(arguments: argparse.Namespace) -> int:
     """A run: generation after generation while there is time."""
     settings = settings_of(arguments)
-    device = "cpu" if arguments.rehearse else "cuda"
+    device, pictures = ("cpu", digits_pictures()) if arguments.rehearse else ("cuda", fashion_pictures())
     took, history = 0.0, None
     for index in range(settings["generations"] + 1):
         if time.time() + MARGIN * took > arguments.until:
@@ -59,6 +59,7 @@ def one(arguments: argparse.Namespace) -> int:
             progress=False,
             generations=index,
             after=history,
+            pictures=pictures,
         )
         took = time.time() - began
         values = {name: history[name] for name in history.keys()}  # noqa: SIM118

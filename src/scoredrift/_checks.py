@@ -271,6 +271,16 @@ def density(name: str, values: Any, nodes: Tensor, *, most_dims: int = 1) -> Ten
     return values
 
 
+def byte_images(name: str, images: Any) -> Tensor:
+    """The images, if they are bytes ``[n, C, H, W]``, one or more."""
+    if not isinstance(images, Tensor) or images.dtype != torch.uint8:
+        kind = images.dtype if isinstance(images, Tensor) else type(images).__name__
+        refuse(f"{name}.dtype", kind, "pass bytes, torch.uint8")
+    if images.ndim != 4 or 0 in images.shape:
+        refuse(f"{name}.shape", list(images.shape), "pass images [n, C, H, W]")
+    return images
+
+
 def no_copies(name: str, rows: Tensor) -> None:
     """Refuse rows that all occur twice, or three times, and so on: a sample that was repeated.
 

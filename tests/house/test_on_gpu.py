@@ -184,7 +184,7 @@ def test_the_summary_says_where_everything_comes_from(tmp_path):
 def test_steps_fit_into_the_time_and_the_folder():
     for rehearse in (False, True):
         steps = on_gpu.steps(Path("out"), rehearse=rehearse)
-        assert sum(s.share for s in steps[:-1]) <= 0.4
+        assert sum(s.share for s in steps[:-1]) <= 0.8  # figure 1, the last, goes on in another call
         assert len({s.file for s in steps}) + len({"state", "summary", "log"}) <= on_gpu.MOST_FILES
         assert all(("--rehearse" in s.command) == rehearse for s in steps)
 
@@ -294,17 +294,22 @@ def test_what_proves_nothing_is_not_stored(finished, tmp_path, changes, message)
     assert not (tmp_path / "results").exists()
 
 
-def test_the_rehearsal_of_figure_1_and_benchmark_from_the_command_line(tmp_path, monkeypatch):
-    """The whole rehearsal, ``make gpu REHEARSE=1``, takes a minute; these are its parts without plans."""
+def test_the_rehearsal_from_the_command_line(tmp_path, monkeypatch):
+    """The whole rehearsal, ``make gpu REHEARSE=1``, takes a minute; these are its parts, without plans and tests."""
     own = [sys.executable, str(ROOT / "benchmarks" / "gpu.py"), "--rehearse", "--until", "0"]
     ran = subprocess.Popen(
         [*own, "--out", str(tmp_path)], env=on_gpu.environment(), stdout=subprocess.DEVNULL
     )
     monkeypatch.setenv("SCOREDRIFT_COMMIT", "0123456789ab")
-    monkeypatch.setattr(sys, "argv", ["on_gpu.py", "--rehearse", "--out", str(tmp_path), "--minutes", "2"])
+    monkeypatch.setattr(sys, "argv", ["on_gpu.py", "--rehearse", "--out", str(tmp_path), "--minutes", "6"])
     assert on_gpu.main(lambda out, rehearse: on_gpu.steps(out, rehearse=rehearse)[2:]) == 0
     assert ran.wait() == 0
-    assert statuses(tmp_path) == {"figure 1": "done"}
+    assert statuses(tmp_path) == {"training": "done", "pixels": "done", "figure 1": "done"}
+    rows = json.loads((tmp_path / "benchmark-training-cuda.json").read_text(encoding="utf-8"))["rows"]
+    assert {row["name"] for row in rows} == {"ours", "plain", "of_diffusers"}
+    values, note = load(tmp_path / "fashion-pixels-rehearsal.safetensors")
+    assert (note["rehearsal"], note["reached"]) == (True, 1)
+    assert values["0.5/pictures"].shape[:2] == (1, 2)
     values, note = load(tmp_path / "mixture-literal-rehearsal.safetensors")
     assert note["rehearsal"] is True
     assert values["0.9/second_moment"].shape == (1, 5, 10)

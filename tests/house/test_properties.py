@@ -25,6 +25,7 @@ from properties import (
     networks,
     observability,
     paths,
+    pictures,
     predictors,
     process,
     runs,
@@ -39,6 +40,7 @@ import scoredrift
 
 ROOMS = (
     "attention",
+    "datasets",
     "divergences",
     "estimates",
     "experiments",
@@ -53,7 +55,7 @@ ROOMS = (
 TABLES = (
     *(process, laws, samples, attention, scores, fields, predictors),
     *(estimates, divergences, paths, energies, observability, designs, losses),
-    *(generations, budgets, fits, networks, runs, experiments, variation),
+    *(generations, budgets, fits, networks, runs, experiments, variation, pictures),
 )
 ENTRIES = [entry for table in TABLES for entry in table.ENTRIES]
 CASES = [case for entry in ENTRIES for case in cases_of(entry)]

@@ -10,7 +10,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from scoredrift import _checks
-from scoredrift.datasets.images import LabelledImages, byte_images
+from scoredrift.datasets.images import LabelledImages
 
 _ROWS = 1000
 
@@ -39,6 +39,7 @@ class FeatureNetwork(torch.nn.Module):
             _checks.refuse("shape", tuple(shape), "H and W are halved twice: pad the images")
         wide = _checks.count("features", features)
         self.shape = (depth, height, width)
+        self.classes = _checks.count("classes", classes)
         self.body = torch.nn.Sequential(
             torch.nn.Conv2d(depth, 16, 3, padding=1, stride=2),
             torch.nn.ReLU(),
@@ -48,7 +49,7 @@ class FeatureNetwork(torch.nn.Module):
             torch.nn.Linear(32 * (height // 4) * (width // 4), wide),
             torch.nn.SiLU(),
         )
-        self.head = torch.nn.Linear(wide, _checks.count("classes", classes))
+        self.head = torch.nn.Linear(wide, self.classes)
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits of the classes, ``[n, classes]``, for bytes ``[n, C, H, W]``."""
@@ -64,14 +65,14 @@ class FeatureNetwork(torch.nn.Module):
         Raises:
             ValueError: images that are not bytes, or of another shape.
         """
-        if byte_images("images", images).shape[1:] != self.shape:
+        if _checks.byte_images("images", images).shape[1:] != self.shape:
             _checks.refuse("images.shape", list(images.shape), f"pass images [n, {self.shape}]")
         return torch.cat([self.body(part.float() / 127.5 - 1) for part in images.split(_ROWS)])
 
     @torch.no_grad()
     def predicted(self, images: Tensor) -> Tensor:
         """The most probable class of each image, shape ``[n]``; arguments as for ``features``."""
-        return torch.cat([self.head(self.features(part)).argmax(1) for part in images.split(_ROWS)])
+        return self.head(self.features(images)).argmax(1)
 
 
 def train_features(
@@ -106,7 +107,7 @@ def train_features(
     >>> bool((network.predicted(images) == data.labels).all())
     True
     """
-    byte_images("data.images", data.images)
+    _checks.byte_images("data.images", data.images)
     batch, epochs = _checks.count("batch", batch), _checks.count("epochs", epochs)
     if len(data.images) < batch:
         _checks.refuse("batch", batch, f"there are {len(data.images)} images")

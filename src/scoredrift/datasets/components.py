@@ -72,16 +72,16 @@ class PrincipalComponents:
         """Codes ``[n, m]`` of points ``[n, d]``.
 
         Raises:
-            ValueError: points of another dimension.
+            ValueError: points of another dimension or precision.
         """
-        _checks.points("x", x, len(self.mean))
+        _checks.points("x", x, len(self.mean), like=self.mean)
         return (x - self.mean) @ self.directions.T / self.scale
 
     def decode(self, z: Tensor) -> Tensor:
         """Points ``[n, d]`` of codes ``[n, m]``.
 
         Raises:
-            ValueError: codes of another dimension.
+            ValueError: codes of another dimension or precision.
         """
-        _checks.points("z", z, len(self.directions))
+        _checks.points("z", z, len(self.directions), like=self.mean)
         return self.mean + self.scale * z @ self.directions

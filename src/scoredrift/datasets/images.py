@@ -67,7 +67,7 @@ class PixelLaw:
     dtype: torch.dtype = torch.float32
 
     def __post_init__(self) -> None:
-        byte_images("images", self.images)
+        _checks.byte_images("images", self.images)
 
     def to(self, device: torch.device | str) -> PixelLaw:
         """The same law on another device."""
@@ -107,7 +107,7 @@ def spread_levels(
     >>> spread_levels(torch.full((1, 1, 1, 1), 128, dtype=torch.uint8), generator=torch.Generator().manual_seed(0))
     tensor([[0.0052]])
     """
-    device = byte_images("images", images).device
+    device = _checks.byte_images("images", images).device
     _checks.generator_on(generator, device)
     levels = images.flatten(1).to(dtype)
     within = torch.randint(4096, levels.shape, generator=generator, device=device)
@@ -135,17 +135,20 @@ def to_bytes(x: Tensor, shape: tuple[int, int, int]) -> Tensor:
     return (128 * (x + 1)).floor().clamp(0, 255).to(torch.uint8).reshape(-1, *sizes)
 
 
-def byte_images(name: str, images: Tensor) -> Tensor:
-    """The images, if they are bytes ``[n, C, H, W]``, one or more.
+def middles(images: Tensor) -> Tensor:
+    """Points in the middles of the grey levels, (k + ½)/128 − 1.
 
-    >>> byte_images("images", torch.zeros(2, 3, dtype=torch.uint8))
-    Traceback (most recent call last):
-    ...
-    ValueError: images.shape = [2, 3]: pass images [n, C, H, W]
+    Args:
+        images: bytes, shape ``[n, C, H, W]``.
+
+    Returns:
+        Points, shape ``[n, C·H·W]``, float32.
+
+    Raises:
+        ValueError: images that are not bytes of that shape.
+
+    >>> middles(torch.tensor([0, 255], dtype=torch.uint8).reshape(2, 1, 1, 1))
+    tensor([[-0.9961],
+            [ 0.9961]])
     """
-    if not isinstance(images, Tensor) or images.dtype != torch.uint8:
-        kind = images.dtype if isinstance(images, Tensor) else type(images).__name__
-        _checks.refuse(f"{name}.dtype", kind, "pass bytes, torch.uint8")
-    if images.ndim != 4 or 0 in images.shape:
-        _checks.refuse(f"{name}.shape", list(images.shape), "pass images [n, C, H, W]")
-    return images
+    return (_checks.byte_images("images", images).flatten(1).float() + 0.5) / 128 - 1

@@ -9,14 +9,12 @@ from scoredrift.experiments.bounds import BANDWIDTHS, BOUNDS, Bounds, one_genera
 from scoredrift.experiments.fashion import (
     FASHION_DATA,
     PictureMeasure,
-    decoded,
-    fashion_code,
-    fashion_law,
-    middles,
-    picture_measure,
+    Pictures,
+    digits_pictures,
+    fashion_pictures,
 )
-from scoredrift.experiments.fashion_codes import FASHION, FASHION_PILOT, code_fit, run_codes
-from scoredrift.experiments.fashion_features import FASHION_FEATURES, fashion_features
+from scoredrift.experiments.fashion_classifier import FASHION_FEATURES, fashion_features
+from scoredrift.experiments.fashion_codes import FASHION, FASHION_PILOT, CodeLaw, code_fit, run_codes
 from scoredrift.experiments.fashion_pixels import FASHION_PIXELS, ByteFit, ByteModel, pixel_fit, run_pixels
 from scoredrift.experiments.forecasts import (
     constant_forecast,
@@ -105,10 +103,12 @@ __all__ = [
     "Bounds",
     "ByteFit",
     "ByteModel",
+    "CodeLaw",
     "Experiment",
     "LineMeasure",
     "Measure",
     "PictureMeasure",
+    "Pictures",
     "RepeatedFit",
     "Result",
     "SizeMeasure",
@@ -118,23 +118,20 @@ __all__ = [
     "benchmark",
     "code_fit",
     "constant_forecast",
-    "decoded",
+    "digits_pictures",
     "equal_cells",
     "exact_stop_forecast",
-    "fashion_code",
     "fashion_features",
-    "fashion_law",
+    "fashion_pictures",
     "file_name",
     "forcings",
     "line_fit",
     "mass_below",
     "masses_between",
     "masses_of_shells",
-    "middles",
     "moments",
     "one_generation",
     "picture",
-    "picture_measure",
     "pixel_fit",
     "run_abreast",
     "run_case",

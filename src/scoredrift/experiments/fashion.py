@@ -1,12 +1,17 @@
-"""What the experiments on Fashion-MNIST have in common: the data law, a code, and what is kept of a generation.
+"""What the experiments on pictures have in common: a data law, a code, and what is kept of a generation.
 
-The data law is that of 50 000 images, each grey level spread evenly. Whatever a model draws is looked at as images
+The data law is that of many images, each grey level spread evenly. Whatever a model draws is looked at as images
 of bytes: by the features of a classifier and by principal components, of which means in blocks and covariances
 are kept, and by pictures.
+
+Of the 60 000 training images of Fashion-MNIST the first 50 000 are the data law; the classifier learns from the
+other 10 000, so that no image that is measured with it taught it anything. The 10 000 test images are left for
+everything else. The 1797 digits are shared out in the same way.
 """
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -16,57 +21,92 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from scoredrift.datasets import FeatureNetwork, PixelLaw, PrincipalComponents, fashion_mnist, to_bytes
+from scoredrift.datasets import (
+    FeatureNetwork,
+    PixelLaw,
+    PrincipalComponents,
+    digits,
+    fashion_mnist,
+    middles,
+    to_bytes,
+    train_features,
+)
 from scoredrift.experiments.base import Experiment
-from scoredrift.experiments.fashion_features import CLASSES, POOL, SHAPE, fashion_features
+from scoredrift.experiments.fashion_classifier import POOL, fashion_features
 from scoredrift.generations import Generation, Measured
 
-COMPONENTS = 64
 _BLOCKS = 50  # of the sample, whose means tell the errors
 _LOOKED_UP = 500  # images whose nearest neighbours are sought
 
 
+@dataclass(frozen=True, eq=False)
+class Pictures:
+    """A data law of images with what it is looked at with.
+
+    Args:
+        law: the data law.
+        code: its principal components.
+        network: features, and the classes that it tells apart.
+        unseen: images that nothing was trained on, bytes.
+
+    >>> pictures = digits_pictures()
+    >>> pictures.shape, len(pictures.law.images)
+    ((1, 8, 8), 1000)
+    """
+
+    law: PixelLaw
+    code: PrincipalComponents
+    network: FeatureNetwork
+    unseen: Tensor
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(C, H, W)."""
+        return self.network.shape
+
+    def to(self, device: torch.device | str) -> Pictures:
+        """The same on another device."""
+        network = copy.deepcopy(self.network).to(device)  # which would move in place
+        return Pictures(self.law.to(device), self.code.to(device), network, self.unseen.to(device))
+
+    def images(self, x: Tensor) -> Tensor:
+        """Points ``[n, d]`` as images of bytes."""
+        return to_bytes(x, self.shape)
+
+    def decoded(self, z: Tensor) -> Tensor:
+        """Images of bytes that codes ``[n, m]`` stand for."""
+        return to_bytes(self.code.decode(z), self.shape)
+
+
 @cache
-def fashion_law() -> PixelLaw:
-    """The data law: 50 000 images of Fashion-MNIST.
+def fashion_pictures() -> Pictures:
+    """Fashion-MNIST with 64 components and the stored classifier.
 
     Raises:
         ValueError: the images are not at hand.
+
+    >>> from scoredrift.experiments import stored  # the classifier needs no images
+    >>> stored("fashion-features", "medium")["head.weight"].shape
+    torch.Size([1, 1, 10, 64])
     """
-    return PixelLaw(fashion_mnist("train").images[:POOL])
+    law = PixelLaw(fashion_mnist("train").images[:POOL])
+    code = PrincipalComponents.fit(middles(law.images), 64)
+    return Pictures(law, code, fashion_features(), fashion_mnist("test").images)
 
 
 @cache
-def fashion_code() -> PrincipalComponents:
-    """The first 64 principal components of the data law, fitted to the middles of the grey levels."""
-    return PrincipalComponents.fit(middles(fashion_law().images), COMPONENTS)
+def digits_pictures() -> Pictures:
+    """Digits with 20 components and a classifier that is trained on the spot.
 
-
-def middles(images: Tensor) -> Tensor:
-    """Points in the middles of the grey levels, (k + ½)/128 − 1.
-
-    Args:
-        images: bytes, shape ``[n, C, H, W]``.
-
-    >>> middles(torch.tensor([0, 255], dtype=torch.uint8).reshape(2, 1, 1, 1))
-    tensor([[-0.9961],
-            [ 0.9961]])
+    >>> digits_pictures().code.explained > 0.85
+    True
     """
-    return (images.flatten(1).float() + 0.5) / 128 - 1
-
-
-def decoded(code: PrincipalComponents, z: Tensor) -> Tensor:
-    """Images of bytes ``[n, 1, 28, 28]`` that codes ``[n, m]`` stand for.
-
-    Args:
-        code: principal components of such images.
-        z: codes, shape ``[n, m]``.
-
-    >>> code = PrincipalComponents(torch.zeros(784), torch.eye(2, 784), 1.0, 1.0)
-    >>> decoded(code, torch.zeros(3, 2)).shape
-    torch.Size([3, 1, 28, 28])
-    """
-    return to_bytes(code.decode(z), SHAPE)
+    data = digits()
+    law = PixelLaw(data.part(0, 1000).images)
+    code = PrincipalComponents.fit(middles(law.images), 20)
+    source = torch.Generator().manual_seed(2602)
+    network = train_features(data.part(1000, 1500), generator=source, batch=50, features=16)
+    return Pictures(law, code, network, data.part(1500, 1797).images)
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,27 +114,28 @@ class PictureMeasure:
     """What is kept of a generation: pictures, and what features make of all images.
 
     Args:
+        pictures: the data law, and what it is looked at with.
         images_of: makes images of bytes ``[n, C, H, W]`` of points.
-        network: features.
-        code: principal components.
-        unseen: images that nothing was trained on, bytes.
         kept: how many pictures are kept.
         featured: of how many the features are kept.
+
+    >>> pictures = digits_pictures()
+    >>> PictureMeasure(pictures, pictures.decoded, 10, 100).kept
+    10
     """
 
+    pictures: Pictures
     images_of: Callable[[Tensor], Tensor]
-    network: FeatureNetwork
-    code: PrincipalComponents
-    unseen: Tensor
     kept: int
     featured: int
 
     def __call__(self, generation: Generation) -> Measured:
         """Pictures, features, their means in blocks and covariances, classes, and distances to the training set."""
+        network, code = self.pictures.network, self.pictures.code
         images = self.images_of(generation.drawn)
-        features = self.network.features(images)
-        components = self.code.encode(middles(images))
-        classes = torch.nn.functional.one_hot(self.network.predicted(images), CLASSES).float()
+        features = network.features(images)
+        components = code.encode(middles(images))
+        classes = torch.nn.functional.one_hot(network.predicted(images), network.classes).float()
         learned = middles(self.images_of(generation.training))
         return {
             "pictures": images[: self.kept, 0],
@@ -105,7 +146,7 @@ class PictureMeasure:
             "component_covariance": torch.cov(components.T.double()).float(),
             "classes": _block_means(classes),
             "nearest": _nearest(images[:_LOOKED_UP], learned),
-            "nearest_unseen": _nearest(self.unseen, learned),
+            "nearest_unseen": _nearest(self.pictures.unseen[:_LOOKED_UP], learned),
             "held_out": generation.model.trained.held_out,  # type: ignore[attr-defined]
         }
 
@@ -120,33 +161,20 @@ def _nearest(images: Tensor, learned: Tensor) -> Tensor:
     return torch.cdist(points, learned).min(1).values / points.shape[1] ** 0.5
 
 
-def picture_measure(
-    settings: Mapping[str, Any], images_of: Callable[[Tensor], Tensor], device: str
-) -> PictureMeasure:
-    """What these experiments keep of a generation, on a device.
-
-    Args:
-        settings: how many pictures and features to keep.
-        images_of: makes images of bytes of points.
-        device: torch device.
-    """
-    unseen = fashion_mnist("test").images[:_LOOKED_UP].to(device)
-    network, code = fashion_features().to(device), fashion_code().to(device)
-    return PictureMeasure(images_of, network, code, unseen, settings["pictures"], settings["featured"])
-
-
 def _look_at_data(
     settings: Mapping[str, Any], *, seed: int, device: str, folder: Path, workers: int, progress: bool
 ) -> dict[str, Tensor]:
     """Means and covariances of the features of the data law, of its images and of what their code keeps."""
-    network, code, pool = fashion_features(), fashion_code(), fashion_law().images[: settings["images"]]
+    pictures = fashion_pictures()
+    network, code, pool = pictures.network, pictures.code, pictures.law.images[: settings["images"]]
     found = {}
-    for kind, images in (("pixels", pool), ("codes", decoded(code, code.encode(middles(pool))))):
+    for kind, images in (("pixels", pool), ("codes", pictures.decoded(code.encode(middles(pool))))):
         views = {"feature": network.features(images), "component": code.encode(middles(images))}
         for name, view in views.items():
             found[f"{kind}/{name}_mean"] = view.double().mean(0)
             found[f"{kind}/{name}_covariance"] = torch.cov(view.double().T)
-        found[f"{kind}/classes"] = torch.bincount(network.predicted(images), minlength=CLASSES) / len(images)
+        shares = torch.bincount(network.predicted(images), minlength=network.classes) / len(images)
+        found[f"{kind}/classes"] = shares
     return {name: value[None, None] for name, value in found.items()}  # one run, generation 0
 
 

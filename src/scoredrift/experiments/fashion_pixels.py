@@ -1,6 +1,6 @@
-"""Fashion-MNIST in pixels: a U-Net that is trained on its own images, generation after generation.
+"""Pictures in pixels: a U-Net that is trained on its own images, generation after generation.
 
-The data law is that of 50 000 images, each grey level spread evenly. What a model draws is kept as bytes, as
+What a model draws is kept as bytes, as
 files would keep it, and spread in the same way when it is trained on. Network and optimiser are of the source paper's
 family (arXiv 2602.16601, second-hand): residual blocks with GroupNorm and SiLU, sinusoidal times, dropout 0.1;
 AdamW with weight decay 1e-4 and a cosine schedule, average of the weights 0.99. Ours are the sizes, the
@@ -20,8 +20,7 @@ from torch import Tensor
 
 from scoredrift.datasets import spread_levels, to_bytes
 from scoredrift.experiments.base import Experiment, run_cases
-from scoredrift.experiments.fashion import fashion_law, picture_measure
-from scoredrift.experiments.fashion_features import SHAPE
+from scoredrift.experiments.fashion import PictureMeasure, Pictures, fashion_pictures
 from scoredrift.generations import FreshFraction, History, NetworkFit, NetworkModel, recurse
 from scoredrift.networks import Recipe, Trained, image_unet
 from scoredrift.paths import HeunFlow
@@ -36,9 +35,17 @@ class ByteModel:
 
     Args:
         model: draws points near [−1, 1]^d.
+        shape: (C, H, W).
+
+    >>> g = torch.Generator().manual_seed(0)
+    >>> tiny = {"channels": (8, 16), "steps": 2, "batch": 4, "rate": 1e-3, "sampler": 5}
+    >>> model = pixel_fit(tiny, (1, 8, 8))(torch.rand(40, 64, generator=g), generator=g)
+    >>> isinstance(model, ByteModel), bool(model.sample(3, generator=g).abs().max() <= 1)
+    (True, True)
     """
 
     model: NetworkModel
+    shape: tuple[int, int, int]
 
     @property
     def trained(self) -> Trained:
@@ -47,7 +54,7 @@ class ByteModel:
 
     def sample(self, n: int, *, generator: torch.Generator) -> Tensor:
         """Draw n points, shape ``[n, d]``: images as bytes, each grey level spread evenly."""
-        images = to_bytes(self.model.sample(n, generator=generator), SHAPE)
+        images = to_bytes(self.model.sample(n, generator=generator), self.shape)
         return spread_levels(images, generator=generator)
 
 
@@ -57,25 +64,31 @@ class ByteFit:
 
     Args:
         fit: of points ``[n, d]``.
+        shape: (C, H, W).
+
+    >>> tiny = {"channels": (8, 16), "steps": 2, "batch": 4, "rate": 1e-3, "sampler": 5}
+    >>> pixel_fit(tiny, (1, 8, 8)).shape
+    (1, 8, 8)
     """
 
     fit: NetworkFit
+    shape: tuple[int, int, int]
 
     def __call__(self, data: Tensor, *, generator: torch.Generator) -> ByteModel:
         """Model of a training set ``[n, d]``."""
-        return ByteModel(self.fit(data, generator=generator))
+        return ByteModel(self.fit(data, generator=generator), self.shape)
 
 
-def pixel_fit(settings: Mapping[str, Any]) -> ByteFit:
+def pixel_fit(settings: Mapping[str, Any], shape: tuple[int, int, int]) -> ByteFit:
     """How the U-Net of these experiments is trained and sampled.
 
     Args:
         settings: channels, steps of training, batch, rate, steps of the sampler.
+        shape: (C, H, W).
 
-    >>> pixel_fit({"channels": (8,), "steps": 10, "batch": 4, "rate": 1e-3, "sampler": 5}).fit.steps
+    >>> pixel_fit({"channels": (8,), "steps": 10, "batch": 4, "rate": 1e-3, "sampler": 5}, (1, 8, 8)).fit.steps
     5
     """
-    build = partial(image_unet, SHAPE, channels=tuple(settings["channels"]), dropout=0.1)
     steps = settings["steps"]
     recipe = Recipe(
         steps,
@@ -86,7 +99,9 @@ def pixel_fit(settings: Mapping[str, Any]) -> ByteFit:
         held_out=0.05,
         check_every=max(1, steps // 4),
     )
-    return ByteFit(NetworkFit(build, recipe, PROCESS, steps=settings["sampler"], integrator=HeunFlow()))
+    build = partial(image_unet, shape, channels=tuple(settings["channels"]), dropout=0.1)
+    fit = NetworkFit(build, recipe, PROCESS, steps=settings["sampler"], integrator=HeunFlow())
+    return ByteFit(fit, shape)
 
 
 def run_pixels(
@@ -100,6 +115,7 @@ def run_pixels(
     progress: bool,
     generations: int | None = None,
     after: History | None = None,
+    pictures: Pictures | None = None,
 ) -> History:
     """One recursion of a U-Net. Runs of different α have no random numbers in common.
 
@@ -111,15 +127,24 @@ def run_pixels(
         folder, progress: as for ``recurse``.
         generations: how many; None for those of the settings.
         after: history to be continued.
+        pictures: data law; None for Fashion-MNIST.
+
+    >>> from scoredrift.experiments import digits_pictures
+    >>> tiny = {"channels": (8, 16), "steps": 2, "batch": 8, "rate": 1e-3, "sampler": 2, "size": 100}
+    >>> tiny |= {"generations": 1, "pictures": 4, "featured": 9}
+    >>> here = {"seed": 1, "device": "cpu", "folder": None, "progress": False, "pictures": digits_pictures()}
+    >>> run_pixels(tiny, alpha=0.5, run=0, **here)["pictures"].shape
+    torch.Size([2, 4, 8, 8])
     """
+    world = (fashion_pictures() if pictures is None else pictures).to(device)
     return recurse(
-        pixel_fit(settings),
-        fashion_law().to(device),
+        pixel_fit(settings, world.shape),
+        world.law,
         regime=FreshFraction(alpha),
         generations=settings["generations"] if generations is None else generations,
         size=settings["size"],
         seed=(seed, round(1000 * alpha), run),
-        measure=picture_measure(settings, partial(to_bytes, shape=SHAPE), device),
+        measure=PictureMeasure(world, world.images, settings["pictures"], settings["featured"]),
         folder=folder,
         after=after,
         device=device,

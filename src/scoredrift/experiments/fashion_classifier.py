@@ -1,9 +1,4 @@
-"""What pictures of clothes are looked at with: the features of a small classifier.
-
-Of the 60 000 training images of Fashion-MNIST the first 50 000 are the data law of the experiments; the
-classifier learns from the other 10 000, so that no image measured with it taught it anything. The 10 000 test
-images are left for everything else.
-"""
+"""The classifier whose features pictures of clothes are looked at with."""
 
 from __future__ import annotations
 
@@ -18,7 +13,7 @@ from scoredrift.experiments.base import Experiment, stored
 from scoredrift.runs import generator_for
 
 SHAPE, CLASSES, FEATURES = (1, 28, 28), 10, 64
-POOL = 50_000  # images that are the data law; the rest teaches the classifier
+POOL = 50_000  # training images that are the data law; the rest teaches the classifier
 
 
 def _train(
@@ -62,6 +57,7 @@ def fashion_features(scale: str = "medium", folder: Path | str | None = None) ->
     Raises:
         ValueError: nothing is stored there.
 
+    >>> import torch
     >>> fashion_features().features(torch.zeros(2, 1, 28, 28, dtype=torch.uint8)).shape
     torch.Size([2, 64])
     """
