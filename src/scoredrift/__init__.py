@@ -7,6 +7,8 @@ with its formulas, and ``__all__`` of a package is what it offers.
     process          the Ornstein–Uhlenbeck forward process, time grids, random times
     laws             laws q whose q_t and ∇ log q_t are known
     scores           s*, ŝ and e = ŝ − s*; networks and fields as scores
+    networks         architectures, and training by denoising score matching
+    datasets         images, the law of their pixels, a code and features
     paths            reverse paths, integrators, functionals; the energies ε*² and ε̂²
     divergences      KL and χ², from densities and from samples; whether χ² is finite
     observability    u(x), η and dp̂/dq
