@@ -2,6 +2,12 @@
 
 from scoredrift.datasets.classifier import FeatureNetwork, train_features
 from scoredrift.datasets.components import PrincipalComponents
+from scoredrift.datasets.distances import (
+    PrecisionAndRecall,
+    frechet_distance,
+    kernel_distance,
+    precision_and_recall,
+)
 from scoredrift.datasets.fashion import fashion_mnist, read_idx
 from scoredrift.datasets.handwriting import digits
 from scoredrift.datasets.images import LabelledImages, PixelLaw, middles, spread_levels, to_bytes
@@ -10,10 +16,14 @@ __all__ = [
     "FeatureNetwork",
     "LabelledImages",
     "PixelLaw",
+    "PrecisionAndRecall",
     "PrincipalComponents",
     "digits",
     "fashion_mnist",
+    "frechet_distance",
+    "kernel_distance",
     "middles",
+    "precision_and_recall",
     "read_idx",
     "spread_levels",
     "to_bytes",

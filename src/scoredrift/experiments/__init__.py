@@ -6,15 +6,16 @@
 from scoredrift.experiments.abreast import always_pictured, run_abreast
 from scoredrift.experiments.base import RESULTS, Experiment, Result, benchmark, file_name, run_cases, stored
 from scoredrift.experiments.bounds import BANDWIDTHS, BOUNDS, Bounds, one_generation
-from scoredrift.experiments.fashion import (
-    FASHION_DATA,
-    PictureMeasure,
-    Pictures,
-    digits_pictures,
-    fashion_pictures,
-)
+from scoredrift.experiments.fashion import Look, Pictures, digits_pictures, fashion_pictures
 from scoredrift.experiments.fashion_classifier import FASHION_FEATURES, fashion_features
-from scoredrift.experiments.fashion_codes import FASHION, FASHION_PILOT, CodeLaw, code_fit, run_codes
+from scoredrift.experiments.fashion_codes import (
+    FASHION,
+    FASHION_PILOT,
+    CodeLaw,
+    code_fit,
+    run_codes,
+    through_code,
+)
 from scoredrift.experiments.fashion_pixels import FASHION_PIXELS, ByteFit, ByteModel, pixel_fit, run_pixels
 from scoredrift.experiments.forecasts import (
     constant_forecast,
@@ -54,6 +55,7 @@ from scoredrift.experiments.neural_ten import (
     run_ten,
     ten_fit,
 )
+from scoredrift.experiments.picture_measure import PictureMeasure, in_features
 
 EXPERIMENTS: dict[str, Experiment] = {
     experiment.name: experiment
@@ -71,7 +73,6 @@ EXPERIMENTS: dict[str, Experiment] = {
         NEURAL_TEN_PILOT,
         NEURAL_TEN,
         FASHION_FEATURES,
-        FASHION_DATA,
         FASHION_PILOT,
         FASHION,
         FASHION_PIXELS,
@@ -85,7 +86,6 @@ __all__ = [
     "EXACT",
     "EXPERIMENTS",
     "FASHION",
-    "FASHION_DATA",
     "FASHION_FEATURES",
     "FASHION_PILOT",
     "FASHION_PIXELS",
@@ -106,6 +106,7 @@ __all__ = [
     "CodeLaw",
     "Experiment",
     "LineMeasure",
+    "Look",
     "Measure",
     "PictureMeasure",
     "Pictures",
@@ -125,6 +126,7 @@ __all__ = [
     "fashion_pictures",
     "file_name",
     "forcings",
+    "in_features",
     "line_fit",
     "mass_below",
     "masses_between",
@@ -144,6 +146,7 @@ __all__ = [
     "run_ten",
     "stored",
     "ten_fit",
+    "through_code",
     "two_energies",
     "two_part_forecast",
 ]

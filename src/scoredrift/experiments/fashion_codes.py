@@ -15,9 +15,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from scoredrift.datasets import PixelLaw, PrincipalComponents
+from scoredrift.datasets import PixelLaw, PrincipalComponents, middles
 from scoredrift.experiments.base import Experiment, run_cases
-from scoredrift.experiments.fashion import PictureMeasure, Pictures, fashion_pictures
+from scoredrift.experiments.fashion import Pictures, fashion_pictures
+from scoredrift.experiments.picture_measure import PictureMeasure
 from scoredrift.generations import FreshFraction, History, NetworkFit, recurse
 from scoredrift.networks import PointNetwork, Recipe
 from scoredrift.paths import HeunFlow
@@ -47,6 +48,20 @@ class CodeLaw:
     def sample(self, n: int, *, generator: torch.Generator) -> Tensor:
         """Draw n codes, shape ``[n, m]``."""
         return self.code.encode(self.images.sample(n, generator=generator))
+
+
+def through_code(pictures: Pictures) -> Tensor:
+    """The images of a data law as their code keeps them: bytes, shape ``[N, C, H, W]``.
+
+    Args:
+        pictures: the data law with its code.
+
+    >>> from scoredrift.experiments import digits_pictures
+    >>> through_code(digits_pictures()).shape
+    torch.Size([1000, 1, 8, 8])
+    """
+    parts = pictures.law.images.split(5000)
+    return torch.cat([pictures.decoded(pictures.code.encode(middles(part))) for part in parts])
 
 
 def code_fit(dim: int, *, width: int, steps: int, sampler: int) -> NetworkFit:
@@ -90,10 +105,10 @@ def run_codes(
         pictures: data law; None for Fashion-MNIST.
 
     >>> from scoredrift.experiments import digits_pictures
-    >>> small = {"width": 16, "steps": 20, "sampler": 5, "size": 400, "generations": 1, "pictures": 4, "featured": 9}
+    >>> small = {"width": 16, "steps": 20, "sampler": 5, "size": 600, "generations": 1, "pictures": 4}
     >>> here = {"seed": 1, "device": "cpu", "folder": None, "progress": False, "pictures": digits_pictures()}
-    >>> run_codes(small, alpha=0.5, run=0, **here)["feature_means"].shape
-    torch.Size([2, 50, 16])
+    >>> run_codes(small, alpha=0.5, run=0, **here)["deviation"].shape
+    torch.Size([2, 16])
     """
     world = (fashion_pictures() if pictures is None else pictures).to(device)
     sizes = {name: settings[name] for name in ("width", "steps", "sampler")}
@@ -104,15 +119,15 @@ def run_codes(
         generations=settings["generations"],
         size=settings["size"],
         seed=(seed, round(1000 * alpha), first + run),
-        measure=PictureMeasure(world, world.decoded, settings["pictures"], settings["featured"]),
+        measure=PictureMeasure(world, world.decoded, world.look(through_code(world)), settings["pictures"]),
         folder=folder,
         device=device,
         progress=progress,
     )
 
 
-_QUICK = {"size": 2_000, "width": 128, "steps": 200, "sampler": 10, "pictures": 20, "featured": 60}
-_MEDIUM = {"size": 20_000, "width": 512, "steps": 2_000, "sampler": 25, "pictures": 20, "featured": 500}
+_QUICK = {"size": 2_000, "width": 128, "steps": 200, "sampler": 10, "pictures": 2}
+_MEDIUM = {"size": 20_000, "width": 512, "steps": 2_000, "sampler": 25, "pictures": 2}
 FASHION_PILOT = Experiment(
     "fashion-pilot",
     "Fashion-MNIST in 64 components: three generations at one fresh fraction, to forecast from",

@@ -20,7 +20,8 @@ from torch import Tensor
 
 from scoredrift.datasets import spread_levels, to_bytes
 from scoredrift.experiments.base import Experiment, run_cases
-from scoredrift.experiments.fashion import PictureMeasure, Pictures, fashion_pictures
+from scoredrift.experiments.fashion import Pictures, fashion_pictures
+from scoredrift.experiments.picture_measure import PictureMeasure
 from scoredrift.generations import FreshFraction, History, NetworkFit, NetworkModel, recurse
 from scoredrift.networks import Recipe, Trained, image_unet
 from scoredrift.paths import HeunFlow
@@ -131,7 +132,7 @@ def run_pixels(
 
     >>> from scoredrift.experiments import digits_pictures
     >>> tiny = {"channels": (8, 16), "steps": 2, "batch": 8, "rate": 1e-3, "sampler": 2, "size": 100}
-    >>> tiny |= {"generations": 1, "pictures": 4, "featured": 9}
+    >>> tiny |= {"generations": 1, "pictures": 4}
     >>> here = {"seed": 1, "device": "cpu", "folder": None, "progress": False, "pictures": digits_pictures()}
     >>> run_pixels(tiny, alpha=0.5, run=0, **here)["pictures"].shape
     torch.Size([2, 4, 8, 8])
@@ -144,7 +145,7 @@ def run_pixels(
         generations=settings["generations"] if generations is None else generations,
         size=settings["size"],
         seed=(seed, round(1000 * alpha), run),
-        measure=PictureMeasure(world, world.images, settings["pictures"], settings["featured"]),
+        measure=PictureMeasure(world, world.images, world.look(world.law.images), settings["pictures"]),
         folder=folder,
         after=after,
         device=device,
@@ -152,7 +153,7 @@ def run_pixels(
     )
 
 
-_COMMON = {"batch": 256, "rate": 1e-3, "sampler": 25, "pictures": 200, "featured": 1_000}
+_COMMON = {"batch": 256, "rate": 1e-3, "sampler": 25, "pictures": 200}
 _TINY = {"size": 600, "channels": [8, 16], "steps": 20, "batch": 32, "rate": 1e-3, "sampler": 10}
 _SMALL = {"size": 4_000, "channels": [16, 32, 64], "steps": 400}
 _LARGE = {"size": 10_000, "channels": [32, 64, 64], "steps": 1_200}

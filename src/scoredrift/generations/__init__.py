@@ -57,6 +57,7 @@ from scoredrift.generations.network_fits import (
 from scoredrift.generations.recursion import Fit, recurse
 from scoredrift.generations.regimes import Accumulate, FreshFraction, Regime, Replace, law_of_training
 from scoredrift.generations.repeats import bias_of_repeats, forecast
+from scoredrift.generations.responses import LinearResponse, linear_response, response_forecast
 from scoredrift.generations.surds import Surd, room_below_zero
 
 __all__ = [
@@ -78,6 +79,7 @@ __all__ = [
     "LawGeneration",
     "LineFit",
     "LineModel",
+    "LinearResponse",
     "Measured",
     "Memory",
     "NetworkFit",
@@ -111,11 +113,13 @@ __all__ = [
     "histogram_divergence",
     "histogram_recursion",
     "law_of_training",
+    "linear_response",
     "paper_floor",
     "quadratic_ceilings",
     "recurse",
     "recurse_laws",
     "refreshed",
+    "response_forecast",
     "room_below_zero",
     "sharp_floor_constant",
     "steady_state",
