@@ -59,6 +59,7 @@ def rows(name: str, ways: dict[str, Callable[[], object]], device: str) -> list[
         {
             "group": name,
             "name": way,
+            "median": float(seconds[:, k].median()),
             "images_per_second": case.batch * case.steps / float(seconds[:, k].median()),
             "over_ours": float(over[:, k].mean()),
             "over_ours_stderr": float(over[:, k].std() / ROUNDS**0.5),

@@ -117,7 +117,8 @@ def main() -> int:
         seen: list[float] = []
         while True:
             ended = all(process.poll() is not None for process in processes)
-            stamps = sorted(path.stat().st_mtime for path in parts.iterdir() if path.suffix != ".lock")
+            files = [parts / f"{alpha}-{run}" for alpha, run in pairs]  # and no drafts, which vanish
+            stamps = [path.stat().st_mtime for path in files if path.exists()]
             if stamps != seen or ended:
                 seen, reached = stamps, combine(parts, arguments.out, arguments, began)
             if ended:

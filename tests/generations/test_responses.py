@@ -64,6 +64,16 @@ def test_a_forecast_with_noise_is_right_within_its_error():
         assert one.stderr < 0.2 * exact
 
 
+@pytest.mark.parametrize("last", [0, 3])
+def test_noise_counts_once_where_nothing_is_handed_on(last):
+    """Without synthetic data every generation is the first: ‖b‖² and the noise of one training."""
+    bias = torch.tensor([0.3, -0.2, 0.1], dtype=torch.float64)
+    pilot = paths(torch.eye(3).double(), bias, alpha=0.5, generations=1, runs=400, noise=0.2, seed=4)
+    said = response_forecast(pilot, before=0.5, alpha=1.0, generations=last)[last]
+    assert abs(said.sigmas_from(float(bias.square().sum()) + 3 * 0.04)) < 5
+    assert said.stderr < 0.02
+
+
 def test_a_kernel_density_hands_deviations_on_as_they_are():
     """A kernel adds h² to the second moment, whatever the law: bias h², response one."""
     law = Gaussian(torch.zeros(1).double(), torch.eye(1).double())

@@ -306,7 +306,7 @@ def test_the_rehearsal_from_the_command_line(tmp_path, monkeypatch):
     assert ran.wait() == 0
     assert statuses(tmp_path) == {"training": "done", "pixels": "done", "figure 1": "done"}
     rows = json.loads((tmp_path / "benchmark-training-cuda.json").read_text(encoding="utf-8"))["rows"]
-    assert {row["name"] for row in rows} == {"ours", "plain", "of_diffusers"}
+    assert {row["name"] for row in rows if row["median"] > 0} == {"ours", "plain", "of_diffusers"}
     values, note = load(tmp_path / "fashion-pixels-rehearsal.safetensors")
     assert (note["rehearsal"], note["reached"]) == (True, 1)
     assert values["0.5/pictures"].shape[:2] == (1, 2)
