@@ -74,12 +74,13 @@ def measure(out: Path, *, rehearse: bool, until: float) -> None:
     device, began = "cpu" if rehearse else "cuda", time.perf_counter()
     bench.CASES |= TINY if rehearse else CASES
     report: dict[str, Any] = {"rehearsal": True} if rehearse else {}
-    report |= {"provenance": provenance(seed=2602, device=device), "rows": []}
+    report |= {"provenance": provenance(seed=2602, device=device), "rows": [], "left_out": []}
     usual = {way.__name__: way for way in bench.WAYS}
     compiled = {"ours": bench.ours, "ours, compiled": partial(bench.ours, compiled=True)}
     for ways in (usual, compiled):
         for name in TINY if rehearse else CASES:
             if time.time() > until:
+                report["left_out"] += [f"{name}, {way}" for way in ways]
                 print(f"left out for lack of time: {name}, {', '.join(ways)}", flush=True)
                 continue
             if ways is compiled and rehearse:

@@ -228,6 +228,8 @@ class Run:
             stop(process)
             reader.join(GRACE)
         status = {0: "done", PARTIAL: "partial"}.get(process.returncode, "failed")
+        if status == "done" and not (self.out / step.file).exists():
+            status = "no result"
         seconds = round(time.time() - began, 1)
         return {
             "status": "out of time" if late else status,

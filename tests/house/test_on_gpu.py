@@ -51,13 +51,13 @@ def test_a_step_that_fails_or_hangs_loses_neither_its_own_nor_the_others_results
             tmp_path,
             "hangs",
             "file.write_text('half'); print('begun', flush=True); time.sleep(99)",
-            share=0.2,
+            share=0.05,
         ),
         step(tmp_path, "partial", "file.write_text('half'); sys.exit(75)"),
         step(tmp_path, "good", "file.write_text('all')"),
     ]
-    assert not Run(tmp_path, 8, about()).all(steps)
-    assert time.monotonic() - began < 8
+    assert not Run(tmp_path, 60, about()).all(steps)
+    assert time.monotonic() - began < 60
     wanted = {"fails": "failed", "hangs": "out of time", "partial": "partial", "good": "done"}
     assert statuses(tmp_path) == wanted
     assert [(tmp_path / s.file).read_text(encoding="utf-8") for s in steps] == ["half", "half", "half", "all"]
@@ -78,8 +78,13 @@ def is_gone(pid):
     return not stat.exists() or stat.read_text(encoding="utf-8").split()[2] == "Z"
 
 
+def test_a_step_that_leaves_nothing_has_failed(tmp_path):
+    assert not Run(tmp_path, 300, about()).all([step(tmp_path, "empty", "pass")])
+    assert statuses(tmp_path) == {"empty": "no result"}
+
+
 def test_partial_is_no_failure(tmp_path):
-    assert Run(tmp_path, 5, about()).all([step(tmp_path, "partial", "sys.exit(75)")])
+    assert Run(tmp_path, 300, about()).all([step(tmp_path, "partial", "file.touch(); sys.exit(75)")])
 
 
 def test_the_whole_ends_in_time_and_says_what_was_not_begun(tmp_path):
@@ -87,8 +92,8 @@ def test_the_whole_ends_in_time_and_says_what_was_not_begun(tmp_path):
     stubborn = "signal.signal(signal.SIGTERM, signal.SIG_IGN); import os; print(os.getpid(), flush=True); "
     stubborn += "time.sleep(30)"
     steps = [step(tmp_path, "hangs", stubborn), step(tmp_path, "late", "file.write_text('all')")]
-    assert not Run(tmp_path, 2, about()).all(steps)
-    assert time.monotonic() - began < 2.5
+    assert not Run(tmp_path, 4, about()).all(steps)
+    assert time.monotonic() - began < 25  # it would sleep for 30
     assert statuses(tmp_path) == {"hangs": "out of time", "late": "no time"}
     assert is_gone(printed(tmp_path, "hangs"))
 
@@ -96,19 +101,19 @@ def test_the_whole_ends_in_time_and_says_what_was_not_begun(tmp_path):
 def test_what_a_stopped_step_had_started_is_stopped_with_it(tmp_path):
     child = "import os, time; print(os.getpid(), flush=True); time.sleep(99)"
     code = f"subprocess.Popen([sys.executable, '-S', '-c', {child!r}]).wait()"
-    Run(tmp_path, 2, about()).all([step(tmp_path, "parent", code)])
+    Run(tmp_path, 4, about()).all([step(tmp_path, "parent", code)])
     assert is_gone(printed(tmp_path, "parent"))
 
 
 def test_a_step_is_told_when_to_stop_before_it_is_stopped(tmp_path):
     code = "assert sys.argv[-2] == '--until'; file.write_text(until)"
     steps = [
-        step(tmp_path, "told", code, share=0.5, reserve=1),
+        step(tmp_path, "told", code, share=0.5, reserve=100),
         step(tmp_path, "not", "file.write_text(until)"),
     ]
     began = time.time()
-    assert Run(tmp_path, 10, about()).all(steps)
-    assert float((tmp_path / "told.json").read_text(encoding="utf-8")) == pytest.approx(began + 4, abs=0.9)
+    assert Run(tmp_path, 1000, about()).all(steps)
+    assert float((tmp_path / "told.json").read_text(encoding="utf-8")) == pytest.approx(began + 400, abs=30)
     assert (tmp_path / "not.json").read_text(encoding="utf-8") == "-c"  # no word was added
 
 
@@ -123,16 +128,16 @@ def test_another_call_repeats_what_did_not_end_and_skips_the_rest(tmp_path):
     def counts():
         return [len((tmp_path / s.file).read_text(encoding="utf-8")) for s in steps]
 
-    assert not Run(tmp_path, 9, about()).all(steps)
+    assert not Run(tmp_path, 300, about()).all(steps)
     assert counts() == [1, 1, 1]
-    assert Run(tmp_path, 9, about()).all(steps)
+    assert Run(tmp_path, 300, about()).all(steps)
     assert counts() == [2, 2, 1]
-    assert Run(tmp_path, 9, about()).all(steps)
+    assert Run(tmp_path, 300, about()).all(steps)
     assert counts() == [2, 2, 1]
-    assert Run(tmp_path, 9, about(commit="another")).all(steps)
+    assert Run(tmp_path, 300, about(commit="another")).all(steps)
     assert counts() == [3, 3, 2]
     (tmp_path / "good.json").unlink()
-    assert Run(tmp_path, 9, about(commit="another")).all(steps)
+    assert Run(tmp_path, 300, about(commit="another")).all(steps)
     assert counts() == [3, 3, 1]
     assert (tmp_path / "log.txt").read_text(encoding="utf-8").count("good: done before") == 2
 
@@ -151,7 +156,7 @@ def test_a_call_that_is_interrupted_says_which_step_it_was_in(tmp_path, monkeypa
 
 
 def test_rehearsal_and_results_do_not_mix(tmp_path):
-    assert Run(tmp_path, 5, about(rehearsal=True)).all([step(tmp_path, "one", "file.write_text('')")])
+    assert Run(tmp_path, 300, about(rehearsal=True)).all([step(tmp_path, "one", "file.write_text('')")])
     with pytest.raises(ValueError, match=r"^out = .*: holds a rehearsal; choose another folder"):
         Run(tmp_path, 5, about())
 
@@ -159,20 +164,21 @@ def test_rehearsal_and_results_do_not_mix(tmp_path):
 def test_the_folder_stays_small_and_without_drafts(tmp_path):
     (tmp_path / ".gitignore").write_text("*", encoding="utf-8")  # not ours
     draft = "(out / '.state.safetensors.0123456789abcdef0123456789abcdef').write_bytes(bytes(9)); "
-    chatty = "print('x' * 3_000_000)"
-    assert Run(tmp_path, 9, about()).all([step(tmp_path, "chatty", draft + chatty)])
-    assert {path.name for path in tmp_path.iterdir()} == {".gitignore", "log.txt", "summary.json"}
+    chatty = "file.touch(); print('x' * 3_000_000)"
+    assert Run(tmp_path, 300, about()).all([step(tmp_path, "chatty", draft + chatty)])
+    assert {path.name for path in tmp_path.iterdir()} == {".gitignore", "chatty.json", "log.txt", "summary.json"}
     assert (tmp_path / "log.txt").stat().st_size <= on_gpu.MOST_LOG
     large = step(tmp_path, "large", "file.write_bytes(bytes(16_000_000))")
-    assert not Run(tmp_path, 9, about()).all([large])
+    assert not Run(tmp_path, 300, about()).all([large])
     assert statuses(tmp_path)["large"] == "done"
     (tmp_path / "large.json").unlink()
-    many = step(tmp_path, "many", "[(out / str(i)).touch() for i in range(9)]")
-    assert not Run(tmp_path, 9, about()).all([many])
+    many = step(tmp_path, "many", "file.touch(); [(out / str(i)).touch() for i in range(9)]")
+    assert not Run(tmp_path, 300, about()).all([many])
+    assert statuses(tmp_path)["many"] == "done"
 
 
 def test_the_summary_says_where_everything_comes_from(tmp_path):
-    Run(tmp_path, 5, about()).all([step(tmp_path, "one", "file.write_text('abc')")])
+    Run(tmp_path, 300, about()).all([step(tmp_path, "one", "file.write_text('abc')")])
     found = json.loads((tmp_path / "summary.json").read_text(encoding="utf-8"))
     assert found["provenance"].keys() >= {"command", "commit", "date", "device", "matmul", "seed", "versions"}
     assert found["rehearsal"] is False
@@ -301,7 +307,8 @@ def test_the_rehearsal_from_the_command_line(tmp_path, monkeypatch):
         [*own, "--out", str(tmp_path)], env=on_gpu.environment(), stdout=subprocess.DEVNULL
     )
     monkeypatch.setenv("SCOREDRIFT_COMMIT", "0123456789ab")
-    monkeypatch.setattr(sys, "argv", ["on_gpu.py", "--rehearse", "--out", str(tmp_path), "--minutes", "6"])
+    # An hour, of which it takes two minutes: what is tested are the parts, and not how busy the machine is.
+    monkeypatch.setattr(sys, "argv", ["on_gpu.py", "--rehearse", "--out", str(tmp_path), "--minutes", "60"])
     assert on_gpu.main(lambda out, rehearse: on_gpu.steps(out, rehearse=rehearse)[2:]) == 0
     assert ran.wait() == 0
     assert statuses(tmp_path) == {"training": "done", "pixels": "done", "figure 1": "done"}
