@@ -166,7 +166,8 @@ def test_the_folder_stays_small_and_without_drafts(tmp_path):
     draft = "(out / '.state.safetensors.0123456789abcdef0123456789abcdef').write_bytes(bytes(9)); "
     chatty = "file.touch(); print('x' * 3_000_000)"
     assert Run(tmp_path, 300, about()).all([step(tmp_path, "chatty", draft + chatty)])
-    assert {path.name for path in tmp_path.iterdir()} == {".gitignore", "chatty.json", "log.txt", "summary.json"}
+    left = {".gitignore", "chatty.json", "log.txt", "summary.json"}
+    assert {path.name for path in tmp_path.iterdir()} == left
     assert (tmp_path / "log.txt").stat().st_size <= on_gpu.MOST_LOG
     large = step(tmp_path, "large", "file.write_bytes(bytes(16_000_000))")
     assert not Run(tmp_path, 300, about()).all([large])

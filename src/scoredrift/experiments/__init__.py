@@ -16,6 +16,7 @@ from scoredrift.experiments.fashion_codes import (
     run_codes,
     through_code,
 )
+from scoredrift.experiments.fashion_forecasts import FASHION_FORECAST, respread, spread_forecast
 from scoredrift.experiments.fashion_pixels import FASHION_PIXELS, ByteFit, ByteModel, pixel_fit, run_pixels
 from scoredrift.experiments.forecasts import (
     constant_forecast,
@@ -74,6 +75,7 @@ EXPERIMENTS: dict[str, Experiment] = {
         NEURAL_TEN,
         FASHION_FEATURES,
         FASHION_PILOT,
+        FASHION_FORECAST,
         FASHION,
         FASHION_PIXELS,
     )
@@ -87,6 +89,7 @@ __all__ = [
     "EXPERIMENTS",
     "FASHION",
     "FASHION_FEATURES",
+    "FASHION_FORECAST",
     "FASHION_PILOT",
     "FASHION_PIXELS",
     "LEARNERS",
@@ -135,6 +138,7 @@ __all__ = [
     "one_generation",
     "picture",
     "pixel_fit",
+    "respread",
     "run_abreast",
     "run_case",
     "run_cases",
@@ -144,6 +148,7 @@ __all__ = [
     "run_pixels",
     "run_size",
     "run_ten",
+    "spread_forecast",
     "stored",
     "ten_fit",
     "through_code",
