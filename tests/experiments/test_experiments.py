@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 import torch
@@ -17,9 +18,10 @@ from scoredrift.experiments import (
     Experiment,
     benchmark,
     picture,
+    run_cases,
     stored,
 )
-from scoredrift.generations import FreshFraction, recurse_laws
+from scoredrift.generations import FreshFraction, History, recurse_laws
 from scoredrift.paths import ideal_energy, learned_energy
 from scoredrift.runs import UNKNOWN, Checkpoints, load
 
@@ -58,6 +60,20 @@ def test_the_seed_decides_and_workers_do_not(tiny, tmp_path):
     ]
     assert all(torch.equal(values[0][name], values[1][name]) for name in values[0])
     assert not torch.equal(values[0]["0.5/mean"], values[2]["0.5/mean"])
+
+
+def named(alpha, size, run, **rest):
+    return History(({"name": torch.tensor([1000 * alpha, size, run])},), torch.zeros(1, 1))
+
+
+def test_runs_of_all_combinations_come_to_their_names():
+    """Whole runs are computed one after the other; the values of a combination are those of its runs."""
+    options = {"seed": 0, "device": "cpu", "folder": Path(), "workers": 1, "progress": False}
+    found = run_cases(named, {"runs": 3}, over={"alpha": (0.1, 0.5), "size": (7, 8, 9)}, **options)
+    for alpha in (0.1, 0.5):
+        for size in (7, 8, 9):
+            wanted = [[1000 * alpha, size, run] for run in range(3)]
+            assert found[f"{alpha}/{size}/name"].tolist() == wanted
 
 
 def test_an_interrupted_run_resumes_to_the_same_numbers(tiny, tmp_path, monkeypatch):

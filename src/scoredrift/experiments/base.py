@@ -139,16 +139,17 @@ def run_cases(
     {'0.5/a': tensor([[0.5000],
             [1.5000]])}
     """
-    runs = settings["runs"]
-    grid = cases(**over, run=range(runs))
+    points = cases(**over)
+    # All combinations of the first run come first: what an interrupted sweep has, it has of all of them.
+    grid = [point | {"run": run} for run in range(settings["runs"]) for point in points]
     common = {"settings": settings, "seed": seed, "device": device, "progress": progress and workers == 1}
     own = ["-".join(f"{name}-{value}" for name, value in case.items()) for case in grid]
     each = [common | case | {"folder": folder / name} for case, name in zip(grid, own, strict=True)]
     histories = sweep(task, each, workers=workers, progress=progress)
     values = {}
-    for first in range(0, len(grid), runs):  # the run varies fastest
-        label = "/".join(str(grid[first][name]) for name in over)
-        together = histories[first : first + runs]
+    for first, point in enumerate(points):
+        label = "/".join(map(str, point.values()))
+        together = histories[first :: len(points)]
         for name in together[0].measured[0]:
             values[f"{label}/{name}"] = torch.stack([history[name] for history in together])
     return values
