@@ -11,6 +11,7 @@ from scoredrift.experiments.fashion_classifier import FASHION_FEATURES, fashion_
 from scoredrift.experiments.fashion_codes import (
     FASHION,
     FASHION_PILOT,
+    Both,
     CodeLaw,
     code_fit,
     run_codes,
@@ -18,6 +19,18 @@ from scoredrift.experiments.fashion_codes import (
 )
 from scoredrift.experiments.fashion_forecasts import FASHION_FORECAST, respread, spread_forecast
 from scoredrift.experiments.fashion_pixels import FASHION_PIXELS, ByteFit, ByteModel, pixel_fit, run_pixels
+from scoredrift.experiments.fashion_studies import (
+    FASHION_ENERGIES,
+    FASHION_REGIMES,
+    FASHION_SAMPLERS,
+    REGIMES,
+    SAMPLERS,
+    CodeEnergies,
+    SamplerMeasure,
+    run_energies,
+    run_regimes,
+    run_samplers,
+)
 from scoredrift.experiments.forecasts import (
     constant_forecast,
     exact_stop_forecast,
@@ -55,6 +68,7 @@ from scoredrift.experiments.neural_ten import (
     masses_of_shells,
     run_ten,
     ten_fit,
+    training_points,
 )
 from scoredrift.experiments.picture_measure import PictureMeasure, in_features
 
@@ -77,6 +91,9 @@ EXPERIMENTS: dict[str, Experiment] = {
         FASHION_PILOT,
         FASHION_FORECAST,
         FASHION,
+        FASHION_REGIMES,
+        FASHION_ENERGIES,
+        FASHION_SAMPLERS,
         FASHION_PIXELS,
     )
 }
@@ -88,10 +105,13 @@ __all__ = [
     "EXACT",
     "EXPERIMENTS",
     "FASHION",
+    "FASHION_ENERGIES",
     "FASHION_FEATURES",
     "FASHION_FORECAST",
     "FASHION_PILOT",
     "FASHION_PIXELS",
+    "FASHION_REGIMES",
+    "FASHION_SAMPLERS",
     "LEARNERS",
     "LITERAL",
     "NEURAL_LINE",
@@ -102,10 +122,14 @@ __all__ = [
     "NEURAL_SPLIT",
     "NEURAL_TEN",
     "NEURAL_TEN_PILOT",
+    "REGIMES",
     "RESULTS",
+    "SAMPLERS",
+    "Both",
     "Bounds",
     "ByteFit",
     "ByteModel",
+    "CodeEnergies",
     "CodeLaw",
     "Experiment",
     "LineMeasure",
@@ -115,6 +139,7 @@ __all__ = [
     "Pictures",
     "RepeatedFit",
     "Result",
+    "SamplerMeasure",
     "SizeMeasure",
     "TenMeasure",
     "always_pictured",
@@ -143,15 +168,19 @@ __all__ = [
     "run_case",
     "run_cases",
     "run_codes",
+    "run_energies",
     "run_line",
     "run_memory",
     "run_pixels",
+    "run_regimes",
+    "run_samplers",
     "run_size",
     "run_ten",
     "spread_forecast",
     "stored",
     "ten_fit",
     "through_code",
+    "training_points",
     "two_energies",
     "two_part_forecast",
 ]

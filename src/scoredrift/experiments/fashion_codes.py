@@ -6,7 +6,7 @@ enough for several seeds at five fresh fractions, and so for a forecast that can
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,7 +19,16 @@ from scoredrift.datasets import PixelLaw, PrincipalComponents, middles
 from scoredrift.experiments.base import Experiment, run_cases
 from scoredrift.experiments.fashion import Pictures, fashion_pictures
 from scoredrift.experiments.picture_measure import PictureMeasure
-from scoredrift.generations import FreshFraction, History, NetworkFit, recurse
+from scoredrift.generations import (
+    FreshFraction,
+    Generation,
+    History,
+    Measured,
+    NetworkFit,
+    Regime,
+    WarmStart,
+    recurse,
+)
 from scoredrift.networks import PointNetwork, Recipe
 from scoredrift.paths import HeunFlow
 from scoredrift.process import OrnsteinUhlenbeck
@@ -50,6 +59,25 @@ class CodeLaw:
         return self.code.encode(self.images.sample(n, generator=generator))
 
 
+@dataclass(frozen=True)
+class Both:
+    """Two measurements of each generation, the second after the first.
+
+    Args:
+        first, second: as ``measure`` of ``recurse``.
+
+    >>> Both(lambda generation: {"a": 1.0}, lambda generation: {"b": 2.0})(None)
+    {'a': 1.0, 'b': 2.0}
+    """
+
+    first: Callable[[Generation], Measured]
+    second: Callable[[Generation], Measured]
+
+    def __call__(self, generation: Generation) -> Measured:
+        """What both find."""
+        return {**self.first(generation), **self.second(generation)}
+
+
 def through_code(pictures: Pictures) -> Tensor:
     """The images of a data law as their code keeps them: bytes, shape ``[N, C, H, W]``.
 
@@ -64,7 +92,9 @@ def through_code(pictures: Pictures) -> Tensor:
     return torch.cat([pictures.decoded(pictures.code.encode(middles(part))) for part in parts])
 
 
-def code_fit(dim: int, *, width: int, steps: int, sampler: int) -> NetworkFit:
+def code_fit(
+    dim: int, *, width: int, steps: int, sampler: int, folder: Path | str | None = None
+) -> NetworkFit:
     """How the MLP of these experiments is trained and sampled.
 
     Args:
@@ -72,13 +102,14 @@ def code_fit(dim: int, *, width: int, steps: int, sampler: int) -> NetworkFit:
         width: units of each of four layers.
         steps: updates.
         sampler: steps of the sampler, with two evaluations each.
+        folder: where trainings are kept, as for ``NetworkFit``.
 
     >>> code_fit(20, width=64, steps=10, sampler=25).recipe.batch
     256
     """
     recipe = Recipe(steps, batch=256, rate=3e-3, averaging=0.99, check_every=max(1, steps // 5))
     build = partial(PointNetwork, dim, width=width, depth=4)
-    return NetworkFit(build, recipe, PROCESS, steps=sampler, integrator=HeunFlow())
+    return NetworkFit(build, recipe, PROCESS, steps=sampler, integrator=HeunFlow(), folder=folder)
 
 
 def run_codes(
@@ -92,6 +123,9 @@ def run_codes(
     progress: bool,
     first: int = 0,
     pictures: Pictures | None = None,
+    regime: Regime | None = None,
+    warm: bool = False,
+    more: Callable[[Generation], Measured] | None = None,
 ) -> History:
     """One recursion of an MLP on codes. Runs of different α have no random numbers in common.
 
@@ -103,6 +137,9 @@ def run_codes(
         folder, progress: as for ``recurse``.
         first: number of run 0, so that experiments with one seed have no run in common.
         pictures: data law; None for Fashion-MNIST.
+        regime: what each generation is trained on; None for ``FreshFraction(alpha)``.
+        warm: each network goes on from the one before.
+        more: measured beside what ``PictureMeasure`` gives.
 
     >>> from scoredrift.experiments import digits_pictures
     >>> small = {"width": 16, "steps": 20, "sampler": 5, "size": 600, "generations": 1, "pictures": 4}
@@ -112,14 +149,17 @@ def run_codes(
     """
     world = (fashion_pictures() if pictures is None else pictures).to(device)
     sizes = {name: settings[name] for name in ("width", "steps", "sampler")}
+    networks = Path(folder) / "networks" if warm and folder is not None else None  # which a warm start needs
+    fit = code_fit(len(world.code.directions), **sizes, folder=networks)
+    usual = PictureMeasure(world, world.decoded, world.look(through_code(world)), settings["pictures"])
     return recurse(
-        code_fit(len(world.code.directions), **sizes),
+        WarmStart(fit) if warm else fit,
         CodeLaw(world.law, world.code),
-        regime=FreshFraction(alpha),
+        regime=FreshFraction(alpha) if regime is None else regime,
         generations=settings["generations"],
         size=settings["size"],
         seed=(seed, round(1000 * alpha), first + run),
-        measure=PictureMeasure(world, world.decoded, world.look(through_code(world)), settings["pictures"]),
+        measure=usual if more is None else Both(usual, more),
         folder=folder,
         device=device,
         progress=progress,

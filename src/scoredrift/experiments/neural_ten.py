@@ -127,15 +127,17 @@ class TenMeasure:
         source, cells = generation.generator, len(data.weights) * SHELLS
         if generation.previous is None:
             return torch.full((cells,), 1 / cells, dtype=torch.float64)
-        points = _blend(data, generation.previous, self.alpha, len(generation.drawn), source)
+        points = training_points(
+            data, generation.previous, self.alpha, len(generation.drawn), generator=source
+        )
         points = PROCESS.diffuse(points, 0.0, PROCESS.t_min, generator=source)
         return masses_of_shells(points, data.diffuse(PROCESS.t_min))
 
     def _energies(self, generation: Generation, model: NetworkModel, data: GaussianMixture) -> Measured:
         source, before, n = generation.generator, generation.previous, len(generation.training)
-        points = _blend(data, before, self.alpha, _MORE * n, source)
+        points = training_points(data, before, self.alpha, _MORE * n, generator=source)
         reference = ten_fit(steps=_MORE * self.steps)(points, generator=source).score
-        fresh = _blend(data, before, self.alpha, _DRAWS, source)
+        fresh = training_points(data, before, self.alpha, _DRAWS, generator=source)
         edges = PROCESS.geometric_grid(_LEVELS).flip(0)
         found: dict[str, Estimate] = {
             "bound": energy_bound(model.score, reference, fresh, edges, generator=source).total,
@@ -147,8 +149,22 @@ class TenMeasure:
         return found
 
 
-def _blend(data: Source, before: Source | None, alpha: float, n: int, generator: torch.Generator) -> Tensor:
-    """Points of q_i = α p + (1−α) p̂^i, or of p in generation 0."""
+def training_points(
+    data: Source, before: Source | None, alpha: float, n: int, *, generator: torch.Generator
+) -> Tensor:
+    """Points of what a generation is trained on, q_i = α p + (1−α) p̂^i, or p in generation 0.
+
+    Args:
+        data: p.
+        before: p̂^i, the model of the generation before; None in generation 0.
+        alpha: fresh fraction.
+        n: how many.
+        generator: source of randomness.
+
+    >>> law = mixture_of_five()
+    >>> training_points(law, law, 0.5, 100, generator=torch.Generator().manual_seed(0)).shape
+    torch.Size([100, 10])
+    """
     if before is None:
         return data.sample(n, generator=generator)
 
