@@ -12,7 +12,15 @@ import pytest
 import torch
 
 from helpers import seeded
-from scoredrift.datasets import PixelLaw, PrincipalComponents, fashion, fashion_mnist, read_idx, to_bytes
+from scoredrift.datasets import (
+    PixelLaw,
+    PrincipalComponents,
+    fashion,
+    fashion_mnist,
+    files,
+    read_idx,
+    to_bytes,
+)
 
 
 def idx(array: np.ndarray) -> bytes:
@@ -79,7 +87,7 @@ def test_missing_files_name_the_ways_to_get_them(tmp_path):
 
 
 def test_the_folder_of_the_environment_comes_first(published, monkeypatch):
-    monkeypatch.setenv(fashion.WHERE, str(published.parent))
+    monkeypatch.setenv(files.WHERE, str(published.parent))
     monkeypatch.setattr(fashion, "_NAME", published.name)
     assert len(fashion_mnist("train").images) == 2
 

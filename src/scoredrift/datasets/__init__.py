@@ -1,5 +1,6 @@
 """Images to train on: their readers, the law of their pixels, a code, and features to look at them with."""
 
+from scoredrift.datasets.cifar import cifar10, read_batch, read_jpegs
 from scoredrift.datasets.classifier import FeatureNetwork, train_features
 from scoredrift.datasets.components import PrincipalComponents
 from scoredrift.datasets.distances import (
@@ -18,13 +19,16 @@ __all__ = [
     "PixelLaw",
     "PrecisionAndRecall",
     "PrincipalComponents",
+    "cifar10",
     "digits",
     "fashion_mnist",
     "frechet_distance",
     "kernel_distance",
     "middles",
     "precision_and_recall",
+    "read_batch",
     "read_idx",
+    "read_jpegs",
     "spread_levels",
     "to_bytes",
     "train_features",

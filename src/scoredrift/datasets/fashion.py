@@ -8,20 +8,20 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import os
 import zlib
+from functools import partial
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from scoredrift import _checks
+from scoredrift.datasets.files import fetch, find, missing, places
 from scoredrift.datasets.images import LabelledImages
 
 CLASSES = ("T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "boot")
 SOURCE = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/"
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")
-WHERE = "SCOREDRIFT_DATA"  # environment variable: a folder with data sets, each in a folder of its own
 _NAME = "fashion-mnist"
 _MAGIC = {1: b"\0\0\x08\x01", 3: b"\0\0\x08\x03"}  # bytes, one axis or three
 # What the authors publish (MD5 of the packed file) and what it holds (SHA-256 of the content).
@@ -76,12 +76,23 @@ def fashion_mnist(
     """
     if part not in ("train", "test"):
         _checks.refuse("part", repr(part), "choose 'train' or 'test'")
+    folders = places(_NAME, folder, DEBIAN)
     arrays = []
     for kind in ("images", "labels"):
         name, md5, sha256 = _FILES[part, kind]
-        arrays.append(read_idx(_find(name, md5, folder, download=download), sha256=sha256))
+        path = find(partial(_packed_or_not, name), folders)
+        if path is None and not download:
+            missing(name, folders, "install Debian's dataset-fashion-mnist")
+        if path is None:
+            path = fetch(name, f"md5:{md5}", SOURCE, folders[-1])
+        arrays.append(read_idx(path, sha256=sha256))
     images, labels = arrays
     return LabelledImages(images[:, None], labels.long(), CLASSES)
+
+
+def _packed_or_not(name: str, folder: Path) -> Path | None:
+    candidates = (folder / name, folder / name.removesuffix(".gz"))
+    return next((path for path in candidates if path.exists()), None)
 
 
 def read_idx(path: Path | str, *, sha256: str | None = None) -> Tensor:
@@ -124,41 +135,3 @@ def read_idx(path: Path | str, *, sha256: str | None = None) -> Tensor:
         remedy = f"{start + size} bytes are to hold an array {shape}; get the file again"
         _checks.refuse("path", f"{path}, {len(content)} bytes", remedy)
     return torch.frombuffer(bytearray(content), dtype=torch.uint8, offset=start).reshape(shape)
-
-
-def _find(name: str, md5: str, folder: Path | str | None, *, download: bool) -> Path:
-    """The file, packed or not, in the first place that has it."""
-    if folder is not None:
-        places = [Path(folder)]
-    else:
-        own = os.environ.get(WHERE)
-        places = ([Path(own) / _NAME] if own else []) + [DEBIAN, _cache()]
-    for place in places:
-        for candidate in (place / name, place / name.removesuffix(".gz")):
-            if candidate.exists():
-                return candidate
-    looked = ", ".join(map(str, places))
-    if not download:
-        remedy = (
-            f"not in {looked}: install Debian's dataset-fashion-mnist, fetch it by download=True, or pass "
-            f"folder=… or ${WHERE}"
-        )
-        _checks.refuse("file", name, remedy)
-    return _fetch(name, md5, places[-1])
-
-
-def _fetch(name: str, md5: str, place: Path) -> Path:
-    try:
-        import pooch
-    except ImportError as error:
-        raise ImportError("downloads need pooch: pip install 'scoredrift[images]'") from error
-    try:
-        return Path(pooch.retrieve(SOURCE + name, known_hash=f"md5:{md5}", fname=name, path=place))
-    except (OSError, ValueError) as error:
-        _checks.refuse("file", name, f"it could not be fetched from {SOURCE} ({error})")
-
-
-def _cache() -> Path:
-    """Folder of the user's caches, as pooch has it, which need not be installed."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "scoredrift" / _NAME

@@ -24,6 +24,7 @@ class LabelledImages(NamedTuple):
         images: bytes, shape ``[n, C, H, W]``.
         labels: class of each, shape ``[n]``, int64.
         classes: names of the classes.
+        note: what whoever shows them must say; empty if they are as they were published.
 
     >>> LabelledImages(torch.zeros(1, 1, 8, 8, dtype=torch.uint8), torch.zeros(1, dtype=torch.long), ("nil",))[2]
     ('nil',)
@@ -32,6 +33,7 @@ class LabelledImages(NamedTuple):
     images: Tensor
     labels: Tensor
     classes: tuple[str, ...]
+    note: str = ""
 
     def part(self, first: int, last: int) -> LabelledImages:
         """Images ``first`` to ``last − 1``.
@@ -43,7 +45,7 @@ class LabelledImages(NamedTuple):
         last = _checks.count("last", last, least=first + 1)
         if last > len(self.images):
             _checks.refuse("last", last, f"there are {len(self.images)} images")
-        return LabelledImages(self.images[first:last], self.labels[first:last], self.classes)
+        return self._replace(images=self.images[first:last], labels=self.labels[first:last])
 
 
 @dataclass(frozen=True, eq=False)
