@@ -13,6 +13,7 @@ from scoredrift.datasets import (
     PrincipalComponents,
     digits,
     middles,
+    random_features,
     spread_levels,
     to_bytes,
     train_features,
@@ -113,3 +114,21 @@ def test_points_that_do_not_fit_the_shape_are_refused():
 def test_there_are_no_more_components_than_points_and_coordinates(m):
     with pytest.raises(ValueError, match=r"^m = "):
         PrincipalComponents.fit(torch.randn(3, 7, generator=seeded(0)), m)
+
+
+def test_random_features_are_fixed_and_see_texture():
+    images = torch.randint(0, 256, (400, 1, 8, 8), generator=seeded(5), dtype=torch.uint8)
+    smooth = images.float().mean((2, 3), keepdim=True).expand(-1, -1, 8, 8).to(torch.uint8)
+    state = torch.get_rng_state()
+    one, two = (random_features((1, 8, 8), generator=seeded(4), features=8) for _ in range(2))
+    assert torch.equal(torch.get_rng_state(), state)
+    assert torch.equal(one.features(images), two.features(images))
+    other = random_features((1, 8, 8), generator=seeded(6), features=8)
+    assert not torch.equal(one.features(images), other.features(images))
+    gap = one.features(images).mean(0) - one.features(smooth).mean(0)
+    assert float((gap / one.features(images).std(0)).norm()) > 0.5
+    assert not any(weight.requires_grad for weight in one.parameters())
+    for bad in ({"shape": (1, 7, 8)}, {"features": 0}, {"generator": None}):
+        arguments = {"shape": (1, 8, 8), "generator": seeded(4), "features": 8} | bad
+        with pytest.raises(ValueError, match=f"^{next(iter(bad))} = "):
+            random_features(**arguments)

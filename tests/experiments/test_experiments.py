@@ -4,6 +4,7 @@ import json
 import re
 from pathlib import Path
 
+import joblib
 import pytest
 import torch
 from typer.testing import CliRunner
@@ -60,6 +61,22 @@ def test_the_seed_decides_and_workers_do_not(tiny, tmp_path):
     ]
     assert all(torch.equal(values[0][name], values[1][name]) for name in values[0])
     assert not torch.equal(values[0]["0.5/mean"], values[2]["0.5/mean"])
+
+
+def test_a_dask_cluster_runs_an_experiment_to_the_same_numbers(tiny, tmp_path):
+    """Processes of a cluster that see one folder; without a number of workers, joblib is asked."""
+    distributed = pytest.importorskip("distributed")
+    here = load(tiny.run("quick", out=tmp_path / "here", seed=3))[0]
+    with (
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
+        ) as cluster,
+        distributed.Client(cluster),
+        joblib.parallel_config("dask"),
+    ):
+        there = load(tiny.run("quick", out=tmp_path / "there", seed=3, workers=None))[0]
+    assert here.keys() == there.keys()
+    assert all(torch.equal(value, there[name]) for name, value in here.items())
 
 
 def named(alpha, size, run, **rest):

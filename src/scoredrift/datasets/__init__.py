@@ -1,7 +1,7 @@
 """Images to train on: their readers, the law of their pixels, a code, and features to look at them with."""
 
 from scoredrift.datasets.cifar import cifar10, read_batch, read_jpegs
-from scoredrift.datasets.classifier import FeatureNetwork, train_features
+from scoredrift.datasets.classifier import FeatureNetwork, random_features, train_features
 from scoredrift.datasets.components import PrincipalComponents
 from scoredrift.datasets.distances import (
     PrecisionAndRecall,
@@ -26,6 +26,7 @@ __all__ = [
     "kernel_distance",
     "middles",
     "precision_and_recall",
+    "random_features",
     "read_batch",
     "read_idx",
     "read_jpegs",

@@ -75,6 +75,38 @@ class FeatureNetwork(torch.nn.Module):
         return self.head(self.features(images)).argmax(1)
 
 
+def random_features(
+    shape: tuple[int, int, int], *, generator: torch.Generator, features: int = 64
+) -> FeatureNetwork:
+    """Features of fixed random convolutions, for images without labels: nothing is trained, so nothing is left out.
+
+    They see differences of brightness and texture, and hardly what is shown. ``predicted`` means nothing.
+
+    Args:
+        shape: (C, H, W); H and W divisible by 4.
+        generator: source of the weights, on a CPU; with the same one the features are the same.
+        features: m.
+
+    Raises:
+        ValueError: sizes that are not positive integers, or not divisible as said; no generator.
+
+    >>> network = random_features((1, 8, 8), generator=torch.Generator().manual_seed(0), features=16)
+    >>> network.features(torch.zeros(5, 1, 8, 8, dtype=torch.uint8)).shape
+    torch.Size([5, 16])
+    """
+    return _initial(shape, 1, features, generator).eval().requires_grad_(False)
+
+
+def _initial(
+    shape: tuple[int, int, int], classes: int, features: int, generator: torch.Generator
+) -> FeatureNetwork:
+    """A network whose first weights come from the generator, which moves on by one number."""
+    seed = int(torch.randint(2**31 - 1, (1,), generator=_checks.generator_on(generator)))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return FeatureNetwork(shape, classes, features=features)
+
+
 def train_features(
     data: LabelledImages,
     *,
@@ -111,11 +143,8 @@ def train_features(
     batch, epochs = _checks.count("batch", batch), _checks.count("epochs", epochs)
     if len(data.images) < batch:
         _checks.refuse("batch", batch, f"there are {len(data.images)} images")
-    seed = int(torch.randint(2**31 - 1, (1,), generator=_checks.generator_on(generator)))
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        depth, height, width = data.images.shape[1:]
-        network = FeatureNetwork((depth, height, width), len(data.classes), features=features)
+    depth, height, width = data.images.shape[1:]
+    network = _initial((depth, height, width), len(data.classes), features, generator)
     updates = epochs * (len(data.images) // batch)
     optimiser = torch.optim.AdamW(network.parameters(), lr=1e-3)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, updates)

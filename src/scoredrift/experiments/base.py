@@ -52,7 +52,7 @@ class Experiment:
         out: Path | str,
         device: str = "cpu",
         seed: int = 2602,
-        workers: int = 1,
+        workers: int | None = 1,
         resume: bool = False,
         force: bool = False,
         progress: bool = False,
@@ -64,7 +64,8 @@ class Experiment:
             out: folder of the result; checkpoints lie below it while the run lasts.
             device: torch device.
             seed: ≥ 0; with the number of a run it fixes all its random numbers, as (seed, run).
-            workers: processes.
+            workers: processes; None for what ``joblib.parallel_config`` says, such as a Dask cluster whose
+                machines all see ``out``.
             resume: go on from the checkpoints of an interrupted run.
             force: overwrite a result that is there.
             progress: show progress bars.
@@ -81,7 +82,8 @@ class Experiment:
         if scale not in self.scales:
             _checks.refuse("scale", repr(scale), f"choose one of {', '.join(self.scales)}")
         _checks.target(device)
-        seed, workers = _checks.count("seed", seed, least=0), _checks.count("workers", workers)
+        seed = _checks.count("seed", seed, least=0)
+        workers = None if workers is None else _checks.count("workers", workers)
         out = place(out)
         path, checkpoints = out / file_name(self.name, scale), out / f"{self.name}-{scale}-checkpoints"
         if path.exists() and not force:
@@ -112,7 +114,7 @@ def run_cases(
     seed: int,
     device: str,
     folder: Path,
-    workers: int,
+    workers: int | None,
     progress: bool,
 ) -> dict[str, Tensor]:
     """Run a recursion ``settings["runs"]`` times for each combination of the values of some arguments.

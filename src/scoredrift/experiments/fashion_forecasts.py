@@ -163,12 +163,12 @@ def _run(
     }
 
 
-_ALPHAS = (0.05, 0.1, 0.2, 0.5, 0.9)
+_ALPHAS = [0.05, 0.1, 0.2, 0.5, 0.9]
 FASHION_FORECAST = Experiment(
     "fashion-forecast",
     "Fashion-MNIST in 64 components: three forecasts of its drift, from the stored pilot",
     {
-        "quick": {"about": "half a minute", "size": 500, "alphas": (0.1, 0.9), "runs": 1, "generations": 10},
+        "quick": {"about": "half a minute", "size": 500, "alphas": [0.1, 0.9], "runs": 1, "generations": 10},
         "medium": {"about": "four minutes", "size": 5_000, "alphas": _ALPHAS, "runs": 1, "generations": 10},
     },
     _run,

@@ -12,6 +12,7 @@ TRAINS = "trains or holds a network: bad input of every kind is in tests/dataset
 CARRIES = "carries data, networks and settings from one to the other"
 EXEMPT: dict[str, str] = {
     "datasets.FeatureNetwork": TRAINS,
+    "datasets.random_features": TRAINS,
     "datasets.train_features": TRAINS,
     "datasets.LabelledImages": OWN,
     "datasets.PixelLaw": OWN,
