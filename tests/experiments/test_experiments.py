@@ -210,7 +210,7 @@ def test_what_the_package_carries_is_small_and_says_where_it_comes_from():
             assert EXPERIMENTS[note["experiment"]].scales[note["scale"]] == note["settings"]
             assert not any(torch.isnan(value).any() for value in values.values())
             infinite = {name.split("/")[-1] for name, value in values.items() if torch.isinf(value).any()}
-            assert infinite <= {"gaussian_chi2"}, path  # which can be
+            assert all(name.startswith("gaussian_chi2") for name in infinite), path  # which can be
         assert origin.keys() >= PROVENANCE, path
         assert not origin["commit"].endswith(("+", UNKNOWN)), f"{path} comes from uncommitted code"
         json.dumps(origin)

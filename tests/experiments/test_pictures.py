@@ -91,3 +91,28 @@ def test_a_code_is_its_own_when_it_is_looked_through_twice():
     once = through_code(world)
     again = world.decoded(world.code.encode((once.flatten(1).float() + 0.5) / 128 - 1))
     assert float((once.int() - again.int()).abs().float().mean()) < 4  # cutting at black is not undone
+
+
+def test_a_ridge_is_added_to_both_covariances():
+    """Against the formula with covariances written out, on few points in many features."""
+    x, y = (torch.randn(40, 6, generator=seeded(s), dtype=torch.float64) for s in (6, 7))
+    x, y = x * torch.arange(1, 7), 1.2 * y * torch.arange(1, 7) + 0.5
+    for ridge in (0.0, 0.1, 2.0):
+        found = in_features(x, y, ridge=ridge)
+        one, two = (torch.cov(z.T) for z in (x, y))
+        added = ridge * one.trace() / 6 * torch.eye(6, dtype=torch.float64)
+        one, two, gap = one + added, two + added, y.mean(0) - x.mean(0)
+        inner = torch.linalg.solve(one, two)
+        kl = 0.5 * float(inner.trace() + gap @ torch.linalg.solve(one, gap) - 6 - inner.logdet())
+        assert found["gaussian_kl"] == pytest.approx(kl, rel=1e-9)
+        size = float(found["deviation"].square().sum())
+        assert size == pytest.approx(float(gap @ torch.linalg.solve(one, gap)), rel=1e-5)
+
+
+def test_features_that_depend_on_each_other_need_a_ridge():
+    x = torch.randn(5, 8, generator=seeded(8), dtype=torch.float64)
+    with pytest.raises(ValueError, match=r"^data = 5 points: .*pass a ridge"):
+        in_features(x, x)
+    assert in_features(x, x, ridge=0.1)["gaussian_kl"] == pytest.approx(0, abs=1e-9)
+    with pytest.raises(ValueError, match=r"^ridge = "):
+        in_features(x, x, ridge=-1)

@@ -55,6 +55,8 @@ SAMPLERS: dict[str, tuple[Integrator, int]] = {  # and steps
     "ancestral 1000": (Ancestral(), 1000),
 }
 SIZES = (1_000, 2_000, 10_000)
+RIDGES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+_FEW_IMAGES = 1_000  # of which the paper takes a Gaussian χ² (second-hand); its regulariser is not given
 _WIDTH_OF_A_POINT = 1e-4  # of the empirical law; the noise at t0 is 0.03
 _LEVELS = 8
 
@@ -209,7 +211,7 @@ class SamplerMeasure:
     sizes: tuple[int, ...]
 
     def __call__(self, generation: Generation) -> Measured:
-        """Deviations of all samplers ``[S, m]`` and spreads of components; distances by size of the sample."""
+        """Deviations of all samplers ``[S, m]``, spreads of components; distances by size and regulariser."""
         model = generation.model
         assert isinstance(model, NetworkModel)
         looks = [self._look(model, *way, generation) for way in SAMPLERS.values()]
@@ -222,7 +224,11 @@ class SamplerMeasure:
         centre, unit = self.data.features.mean(0), self.data.features.std(0)
         known, drawn, others = ((look.features - centre) / unit for look in (self.data, usual, unseen))
         shuffled = torch.randperm(len(known), generator=generation.generator, device=known.device)
+        few = (self.data.features[shuffled[:_FEW_IMAGES]], usual.features[:_FEW_IMAGES])
+        gaussian = [in_features(*few, ridge=ridge) for ridge in RIDGES]
         found: dict[str, Any] = {"deviations": torch.stack(deviations), "spreads": torch.stack(spreads)}  # type: ignore[arg-type]
+        for name in ("gaussian_kl", "gaussian_chi2"):
+            found[f"{name}_ridged"] = torch.tensor([one[name] for one in gaussian])
         for n in self.sizes:
             for name, some in (("", drawn), ("_unseen", others)):
                 parts = [some[at : at + n] for at in range(0, len(some) - n + 1, n)]

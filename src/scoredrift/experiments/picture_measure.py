@@ -8,7 +8,8 @@ the deviation of the theory, D = ‖δ‖², and what a Gaussian in feature spac
 
     KL = ½ (tr C + ‖δ‖² − m − log |C|),        1 + χ² = |C|^{−1} |2C^{−1} − 1|^{−1/2} exp(δᵀ(2 − C)^{−1}δ),
 
-the latter finite where all eigenvalues of C are below 2.
+the latter finite where all eigenvalues of C are below 2. With few images Σ has to be regularised, by Σ + ridge · τ with
+τ = tr Σ/m, for both covariances; how much then decides the number.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from scoredrift import _checks
 from scoredrift.datasets import frechet_distance, kernel_distance, middles, precision_and_recall
 from scoredrift.estimates import Estimate
 from scoredrift.experiments.fashion import Look, Pictures
@@ -82,16 +84,20 @@ class PictureMeasure:
         return float(found[0] / found[1])
 
 
-def in_features(data: Tensor, drawn: Tensor) -> dict[str, Tensor | float]:
+def in_features(data: Tensor, drawn: Tensor, *, ridge: float = 0.0) -> dict[str, Tensor | float]:
     """Deviation of a sample in features that are whitened by the data, and its Gaussian divergences.
 
     Args:
         data: features of the data, shape ``[N, m]``.
         drawn: features of the sample, shape ``[n, m]``.
+        ridge: ≥ 0, added to both covariances, in units of the mean variance of the data.
 
     Returns:
         ``deviation`` δ, ``[m]``; ``chance``, what the size of the sample adds to ‖δ‖² on average; ``gaussian_kl``
         in nats and ``gaussian_chi2``.
+
+    Raises:
+        ValueError: a ridge below zero, or no covariance that could be inverted without one.
 
     >>> g = torch.Generator().manual_seed(0)
     >>> x = torch.randn(100_000, 2, generator=g, dtype=torch.float64)
@@ -100,10 +106,18 @@ def in_features(data: Tensor, drawn: Tensor) -> dict[str, Tensor | float]:
     (2.0, 1.6)
     """
     m = data.shape[1]
+    ridge = _checks.number("ridge", ridge, low=0.0)
     mean, covariance = data.double().mean(0), torch.cov(data.double().T).reshape(m, m)
-    factor = torch.linalg.cholesky(covariance)
+    added = ridge * covariance.trace() / m * torch.eye(m, dtype=torch.float64, device=data.device)
+    factor, broken = torch.linalg.cholesky_ex(covariance + added)
+    if int(broken):
+        _checks.refuse("data", f"{len(data)} points", "features that depend on each other: pass a ridge > 0")
     white = torch.linalg.solve_triangular(factor, (drawn.double() - mean).T, upper=False).T
-    delta, spread = white.mean(0), torch.cov(white.T).reshape(m, m)
+    spread = torch.cov(white.T).reshape(m, m)
+    chance = float(spread.trace()) / len(drawn)
+    inner = torch.linalg.solve_triangular(factor, added, upper=False)  # the ridge as the whitened view has it
+    spread = spread + torch.linalg.solve_triangular(factor, inner.T, upper=False)
+    delta = white.mean(0)
     sizes, axes = torch.linalg.eigh(spread)
     along = (delta @ axes).square()
     kl = 0.5 * float((sizes + along - 1 - sizes.log()).sum())
@@ -112,7 +126,7 @@ def in_features(data: Tensor, drawn: Tensor) -> dict[str, Tensor | float]:
         chi2 = math.expm1(float((along / (2 - sizes) - 0.5 * (sizes * (2 - sizes)).log()).sum()))
     return {
         "deviation": delta.float(),
-        "chance": float(sizes.sum()) / len(drawn),
+        "chance": chance,
         "gaussian_kl": kl,
         "gaussian_chi2": chi2,
     }
