@@ -10,6 +10,7 @@ from scoredrift.experiments.fashion import Look, Pictures, digits_pictures, fash
 from scoredrift.experiments.fashion_classifier import FASHION_FEATURES, fashion_features
 from scoredrift.experiments.fashion_codes import (
     FASHION,
+    FASHION_CRITICAL,
     FASHION_PILOT,
     Both,
     CodeLaw,
@@ -91,6 +92,7 @@ EXPERIMENTS: dict[str, Experiment] = {
         FASHION_PILOT,
         FASHION_FORECAST,
         FASHION,
+        FASHION_CRITICAL,
         FASHION_REGIMES,
         FASHION_ENERGIES,
         FASHION_SAMPLERS,
@@ -105,6 +107,7 @@ __all__ = [
     "EXACT",
     "EXPERIMENTS",
     "FASHION",
+    "FASHION_CRITICAL",
     "FASHION_ENERGIES",
     "FASHION_FEATURES",
     "FASHION_FORECAST",

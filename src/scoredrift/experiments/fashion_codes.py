@@ -177,6 +177,15 @@ FASHION_PILOT = Experiment(
     },
     partial(run_cases, partial(run_codes, first=1_000), over={"alpha": (0.5,)}),
 )
+FASHION_CRITICAL = Experiment(
+    "fashion-critical",
+    "Fashion-MNIST in 64 components: two fresh fractions about the critical one of the pilot",
+    {
+        "quick": {"about": "two minutes", **_QUICK, "runs": 1, "generations": 2},
+        "medium": {"about": "an hour", **_MEDIUM, "runs": 3, "generations": 12},
+    },
+    partial(run_cases, run_codes, over={"alpha": (0.3, 0.4)}),
+)
 FASHION = Experiment(
     "fashion",
     "Fashion-MNIST in 64 components: the recursion at five fresh fractions",

@@ -31,6 +31,7 @@ EXEMPT: dict[str, str] = {
     "experiments.FASHION": "an experiment with its settings",
     "experiments.FASHION_FEATURES": "an experiment with its settings",
     "experiments.Both": CARRIES,
+    "experiments.FASHION_CRITICAL": "an experiment with its settings",
     "experiments.FASHION_ENERGIES": "an experiment with its settings",
     "experiments.FASHION_REGIMES": "an experiment with its settings",
     "experiments.FASHION_SAMPLERS": "an experiment with its settings",
