@@ -21,7 +21,7 @@ def without_encoding(tree):
         owner = ast.unparse(node.func.value) if isinstance(node.func, ast.Attribute) else ""
         first_is_encoding = name == "read_text" and node.args
         if name in ("read_text", "write_text", "open") and not (
-            binary or owner in ("os", "Image") or first_is_encoding
+            binary or owner in ("os", "Image", "tarfile") or first_is_encoding
         ):
             yield node.lineno
 

@@ -26,6 +26,7 @@ from properties import (
     observability,
     paths,
     pictures,
+    pipelines,
     predictors,
     process,
     runs,
@@ -49,13 +50,14 @@ ROOMS = (
     "networks",
     "observability",
     "paths",
+    "pipelines",
     "runs",
     "scores",
 )
 TABLES = (
     *(process, laws, samples, attention, scores, fields, predictors),
     *(estimates, divergences, paths, energies, observability, designs, losses),
-    *(generations, budgets, fits, networks, runs, experiments, variation, pictures),
+    *(generations, budgets, fits, networks, runs, experiments, variation, pictures, pipelines),
 )
 ENTRIES = [entry for table in TABLES for entry in table.ENTRIES]
 CASES = [case for entry in ENTRIES for case in cases_of(entry)]

@@ -10,10 +10,12 @@ from scoredrift.datasets.distances import (
     precision_and_recall,
 )
 from scoredrift.datasets.fashion import fashion_mnist, read_idx
+from scoredrift.datasets.files import DataFiles
 from scoredrift.datasets.handwriting import digits
 from scoredrift.datasets.images import LabelledImages, PixelLaw, middles, spread_levels, to_bytes
 
 __all__ = [
+    "DataFiles",
     "FeatureNetwork",
     "LabelledImages",
     "PixelLaw",

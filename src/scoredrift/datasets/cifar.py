@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from scoredrift import _checks
-from scoredrift.datasets.files import fetch, find, missing, places
+from scoredrift.datasets.files import DataFiles
 from scoredrift.datasets.images import LabelledImages
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -71,7 +71,8 @@ def cifar10(
     """
     if part not in _FILES:
         _checks.refuse("part", repr(part), "choose 'train' or 'test'")
-    folders = places(_NAME, folder)
+    files = DataFiles(_NAME, SOURCE)
+    folders = files.folders(folder)
 
     def look(at: Path) -> LabelledImages | None:
         for batches in (at, at / _FOLDER):
@@ -84,11 +85,11 @@ def cifar10(
             return read_jpegs(at / JPEGS)
         return None
 
-    found = find(look, folders)
+    found = files.find(look, folders)
     if found is None and not download:
-        missing(ARCHIVE, folders, "")
+        files.missing(ARCHIVE, folders)
     if found is None:
-        fetch(ARCHIVE, _ARCHIVE_HASH, SOURCE, folders[-1])
+        files.fetch(ARCHIVE, _ARCHIVE_HASH, folders[-1])
         found = look(folders[-1])
     assert found is not None
     return found

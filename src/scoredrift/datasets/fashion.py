@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from scoredrift import _checks
-from scoredrift.datasets.files import fetch, find, missing, places
+from scoredrift.datasets.files import DataFiles
 from scoredrift.datasets.images import LabelledImages
 
 CLASSES = ("T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "boot")
@@ -76,15 +76,16 @@ def fashion_mnist(
     """
     if part not in ("train", "test"):
         _checks.refuse("part", repr(part), "choose 'train' or 'test'")
-    folders = places(_NAME, folder, DEBIAN)
+    files = DataFiles(_NAME, SOURCE, (DEBIAN,), "install Debian's dataset-fashion-mnist")
+    folders = files.folders(folder)
     arrays = []
     for kind in ("images", "labels"):
         name, md5, sha256 = _FILES[part, kind]
-        path = find(partial(_packed_or_not, name), folders)
+        path = files.find(partial(_packed_or_not, name), folders)
         if path is None and not download:
-            missing(name, folders, "install Debian's dataset-fashion-mnist")
+            files.missing(name, folders)
         if path is None:
-            path = fetch(name, f"md5:{md5}", SOURCE, folders[-1])
+            path = files.fetch(name, f"md5:{md5}", folders[-1])
         arrays.append(read_idx(path, sha256=sha256))
     images, labels = arrays
     return LabelledImages(images[:, None], labels.long(), CLASSES)

@@ -11,6 +11,7 @@ OWN = "takes bytes, labels and files: bad input of every kind is in tests/datase
 TRAINS = "trains or holds a network: bad input of every kind is in tests/datasets"
 CARRIES = "carries data, networks and settings from one to the other"
 EXEMPT: dict[str, str] = {
+    "datasets.DataFiles": OWN,
     "datasets.FeatureNetwork": TRAINS,
     "datasets.random_features": TRAINS,
     "datasets.train_features": TRAINS,
@@ -61,6 +62,7 @@ EXEMPT: dict[str, str] = {
     "experiments.run_pixels": TRAINS,
     "experiments.spread_forecast": "compared with a recursion in tests/experiments",
     "experiments.through_code": CARRIES,
+    "experiments.training_points": CARRIES,
     "experiments.in_features": "moments of samples; compared with draws in tests/experiments",
     "generations.LinearResponse": "a tuple of results; its eigenvalues are compared in tests/generations",
     "generations.linear_response": "compared with recursions, and bad input refused, in tests/generations",
