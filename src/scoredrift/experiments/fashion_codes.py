@@ -191,7 +191,8 @@ FASHION = Experiment(
     "Fashion-MNIST in 64 components: the recursion at five fresh fractions",
     {
         "quick": {"about": "three minutes", **_QUICK, "runs": 1, "generations": 2},
-        "medium": {"about": "five hours", **_MEDIUM, "runs": 5, "generations": 10},
+        "medium": {"about": "two hours", **_MEDIUM, "runs": 3, "generations": 10},
+        "paper": {"about": "four hours", **_MEDIUM, "runs": 5, "generations": 10},
     },
     partial(run_cases, run_codes, over={"alpha": (0.05, 0.1, 0.2, 0.5, 0.9)}),
 )
