@@ -3,5 +3,15 @@
 from scoredrift.pipelines.course import Course, Interval
 from scoredrift.pipelines.evidence import Evidence
 from scoredrift.pipelines.monitor import Monitor, Reading
+from scoredrift.pipelines.readers import SampleFeatures, read_features, standard_features
 
-__all__ = ["Course", "Evidence", "Interval", "Monitor", "Reading"]
+__all__ = [
+    "Course",
+    "Evidence",
+    "Interval",
+    "Monitor",
+    "Reading",
+    "SampleFeatures",
+    "read_features",
+    "standard_features",
+]
