@@ -58,6 +58,7 @@ from scoredrift.generations.recursion import Fit, recurse
 from scoredrift.generations.regimes import Accumulate, FreshFraction, Regime, Replace, law_of_training
 from scoredrift.generations.repeats import bias_of_repeats, forecast
 from scoredrift.generations.responses import LinearResponse, linear_response, response_forecast
+from scoredrift.generations.schedules import fresh_fraction_needed, scheduled_drift
 from scoredrift.generations.surds import Surd, room_below_zero
 
 __all__ = [
@@ -106,6 +107,7 @@ __all__ = [
     "divergence_floor",
     "floor_potential",
     "forecast",
+    "fresh_fraction_needed",
     "fresh_points_needed",
     "gaussian_fit",
     "gram",
@@ -121,6 +123,7 @@ __all__ = [
     "refreshed",
     "response_forecast",
     "room_below_zero",
+    "scheduled_drift",
     "sharp_floor_constant",
     "steady_state",
     "step_from_samples",

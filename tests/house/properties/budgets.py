@@ -10,6 +10,8 @@ from properties.generations_oracles import ALPHA, finite_number, fraction, posit
 from scoredrift import generations
 
 EXEMPT = {
+    "generations.fresh_fraction_needed": "takes pairs of estimates; bad input of every kind is in tests/generations",
+    "generations.scheduled_drift": "takes pairs of estimates; bad input of every kind is in tests/generations",
     "generations.Accumulated": "a tuple of results, without arithmetic",
     "generations.BestFraction": "a tuple of results, without arithmetic",
     "generations.BiasAndNoise": "a tuple of results, without arithmetic",
