@@ -14,6 +14,7 @@ from scoredrift.experiments import (
     digits_pictures,
     run_energies,
     run_regimes,
+    run_rescue,
     run_samplers,
 )
 from scoredrift.experiments.fashion_codes import PROCESS, CodeLaw, code_fit
@@ -60,6 +61,17 @@ def test_a_warm_start_resumes(tmp_path):
     run_regimes(settings | {"generations": 1}, regime="warm", run=0, **here(tmp_path))
     again = run_regimes(settings, regime="warm", run=0, **here(tmp_path))
     assert all(torch.equal(whole[name], again[name]) for name in whole.keys())  # noqa: SIM118
+
+
+def test_a_rescue_is_a_fall_and_then_another_fraction(tmp_path):
+    """Up to the fall runs of all fractions are one; from then on the share of fresh points is another."""
+    settings = SMALL | {"before": 0.1, "fallen": 1, "generations": 2}
+    some, most = (run_rescue(settings, alpha=alpha, run=0, **here()) for alpha in (0.3, 0.9))
+    assert torch.equal(some["deviation"][:2], most["deviation"][:2])
+    assert not torch.equal(some["deviation"][2], most["deviation"][2])
+    run_rescue(settings | {"generations": 1}, alpha=0.9, run=0, **here(tmp_path))  # the fall alone
+    again = run_rescue(settings, alpha=0.9, run=0, **here(tmp_path))
+    assert all(torch.equal(most[name], again[name]) for name in most.keys())  # noqa: SIM118
 
 
 def test_no_regime_is_refused():

@@ -20,17 +20,21 @@ from scoredrift.experiments.fashion_codes import (
 )
 from scoredrift.experiments.fashion_forecasts import FASHION_FORECAST, respread, spread_forecast
 from scoredrift.experiments.fashion_pixels import FASHION_PIXELS, ByteFit, ByteModel, pixel_fit, run_pixels
+from scoredrift.experiments.fashion_samplers import (
+    FASHION_SAMPLERS,
+    SAMPLERS,
+    SamplerMeasure,
+    run_samplers,
+)
 from scoredrift.experiments.fashion_studies import (
     FASHION_ENERGIES,
     FASHION_REGIMES,
-    FASHION_SAMPLERS,
+    FASHION_RESCUE,
     REGIMES,
-    SAMPLERS,
     CodeEnergies,
-    SamplerMeasure,
     run_energies,
     run_regimes,
-    run_samplers,
+    run_rescue,
 )
 from scoredrift.experiments.forecasts import (
     constant_forecast,
@@ -94,6 +98,7 @@ EXPERIMENTS: dict[str, Experiment] = {
         FASHION,
         FASHION_CRITICAL,
         FASHION_REGIMES,
+        FASHION_RESCUE,
         FASHION_ENERGIES,
         FASHION_SAMPLERS,
         FASHION_PIXELS,
@@ -114,6 +119,7 @@ __all__ = [
     "FASHION_PILOT",
     "FASHION_PIXELS",
     "FASHION_REGIMES",
+    "FASHION_RESCUE",
     "FASHION_SAMPLERS",
     "LEARNERS",
     "LITERAL",
@@ -176,6 +182,7 @@ __all__ = [
     "run_memory",
     "run_pixels",
     "run_regimes",
+    "run_rescue",
     "run_samplers",
     "run_size",
     "run_ten",

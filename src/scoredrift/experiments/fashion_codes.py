@@ -126,6 +126,7 @@ def run_codes(
     regime: Regime | None = None,
     warm: bool = False,
     more: Callable[[Generation], Measured] | None = None,
+    after: History | None = None,
 ) -> History:
     """One recursion of an MLP on codes. Runs of different α have no random numbers in common.
 
@@ -140,6 +141,7 @@ def run_codes(
         regime: what each generation is trained on; None for ``FreshFraction(alpha)``.
         warm: each network goes on from the one before.
         more: measured beside what ``PictureMeasure`` gives.
+        after: history to be continued, instead of what the folder holds.
 
     >>> from scoredrift.experiments import digits_pictures
     >>> small = {"width": 16, "steps": 20, "sampler": 5, "size": 600, "generations": 1, "pictures": 4}
@@ -161,6 +163,7 @@ def run_codes(
         seed=(seed, round(1000 * alpha), first + run),
         measure=usual if more is None else Both(usual, more),
         folder=folder,
+        after=after,
         device=device,
         progress=progress,
     )
