@@ -1,16 +1,19 @@
 """What somebody with a retraining loop comes for: where it is, where it is going, and evidence that it drifts."""
 
+from scoredrift.pipelines.budget import Budget, Regimes
 from scoredrift.pipelines.course import Course, Interval
 from scoredrift.pipelines.evidence import Evidence
 from scoredrift.pipelines.monitor import Monitor, Reading
 from scoredrift.pipelines.readers import SampleFeatures, read_features, standard_features
 
 __all__ = [
+    "Budget",
     "Course",
     "Evidence",
     "Interval",
     "Monitor",
     "Reading",
+    "Regimes",
     "SampleFeatures",
     "read_features",
     "standard_features",

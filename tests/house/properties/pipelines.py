@@ -2,11 +2,13 @@
 
 OWN = "reads samples of whole runs: compared with recursions, and bad input of every kind refused, in tests/pipelines"
 EXEMPT = {
+    "pipelines.Budget": "recursions, and bad input of every kind, in tests/pipelines",
     "pipelines.Course": OWN,
     "pipelines.Evidence": OWN,
     "pipelines.Interval": "a tuple of results, without arithmetic",
     "pipelines.Monitor": OWN,
     "pipelines.Reading": "a tuple of results, without arithmetic",
+    "pipelines.Regimes": "a tuple of results, without arithmetic",
     "pipelines.SampleFeatures": "a tuple of results, without arithmetic",
     "pipelines.read_features": "reads files; bad ones of every kind are in tests/pipelines",
     "pipelines.standard_features": "a network without arguments",
