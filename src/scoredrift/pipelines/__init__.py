@@ -5,6 +5,7 @@ from scoredrift.pipelines.course import Course, Interval
 from scoredrift.pipelines.evidence import Evidence
 from scoredrift.pipelines.monitor import Monitor, Reading
 from scoredrift.pipelines.readers import SampleFeatures, read_features, standard_features
+from scoredrift.pipelines.shifts import feature_shifts
 
 __all__ = [
     "Budget",
@@ -15,6 +16,7 @@ __all__ = [
     "Reading",
     "Regimes",
     "SampleFeatures",
+    "feature_shifts",
     "read_features",
     "standard_features",
 ]
