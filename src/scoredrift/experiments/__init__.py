@@ -22,6 +22,7 @@ from scoredrift.experiments.fashion_forecasts import FASHION_FORECAST, respread,
 from scoredrift.experiments.fashion_pixels import FASHION_PIXELS, ByteFit, ByteModel, pixel_fit, run_pixels
 from scoredrift.experiments.fashion_samplers import (
     FASHION_SAMPLERS,
+    RIDGES,
     SAMPLERS,
     SamplerMeasure,
     run_samplers,
@@ -133,6 +134,7 @@ __all__ = [
     "NEURAL_TEN_PILOT",
     "REGIMES",
     "RESULTS",
+    "RIDGES",
     "SAMPLERS",
     "Both",
     "Bounds",
