@@ -5,10 +5,12 @@ from scoredrift.pipelines.course import Course, Interval
 from scoredrift.pipelines.evidence import Evidence
 from scoredrift.pipelines.monitor import Monitor, Reading
 from scoredrift.pipelines.readers import SampleFeatures, read_features, standard_features
+from scoredrift.pipelines.shares import ClassShare, class_shares, nearest_ratio
 from scoredrift.pipelines.shifts import feature_shifts
 
 __all__ = [
     "Budget",
+    "ClassShare",
     "Course",
     "Evidence",
     "Interval",
@@ -16,7 +18,9 @@ __all__ = [
     "Reading",
     "Regimes",
     "SampleFeatures",
+    "class_shares",
     "feature_shifts",
+    "nearest_ratio",
     "read_features",
     "standard_features",
 ]
