@@ -11,11 +11,11 @@ PAGE = "# Live forms\n\n" + "\n".join(
 )
 
 
-def build(folder: Path) -> Path:
-    """Build the page, and one without live forms; the folder that is to be served."""
+def build(folder: Path, page: str = PAGE) -> Path:
+    """Build a page, and one without live forms; the folder that is to be served."""
     source = folder / "source"
     source.mkdir()
-    (source / "index.md").write_text(PAGE + "\n```{toctree}\nplain\n```\n", encoding="utf-8")
+    (source / "index.md").write_text(page + "\n```{toctree}\nplain\n```\n", encoding="utf-8")
     (source / "plain.md").write_text("# A page without any\n", encoding="utf-8")
     Sphinx(
         str(source),
@@ -30,6 +30,7 @@ def build(folder: Path) -> Path:
             "html_static_path": [str(ROOT / "book/_static")],
             "html_theme": "sphinx_book_theme",
             "myst_enable_extensions": ["colon_fence", "dollarmath"],
+            "suppress_warnings": ["app"],  # of a second build in one process: what it registers is there
         },
         status=None,
         warningiserror=True,

@@ -69,8 +69,6 @@ class LiveDirective(SphinxDirective):
         if not alt:
             raise self.error(f"alt of {{live}} {name} = nothing: say in words what the still shows")
         self.assert_has_content()
-        for file in (__file__, live_stills.__file__):
-            self.env.note_dependency(file)
         place = live_form(name=name, alt=alt)
         self.state.nested_parse(self.content, self.content_offset, place)
         return [place]

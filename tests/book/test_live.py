@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from sphinx.errors import SphinxWarning
 
 import live_site
 from page_probes import PALE, PROSE, RAW, TOO_WIDE, UNTYPESET, WITHOUT_HINT, WITHOUT_TEXT
@@ -65,7 +66,7 @@ def test_calculator_by_keyboard(see) -> None:
     ]
     assert [row[0] for row in rows] == [three(value) for value in wanted]
     assert [row[1] for row in rows] == [three(path[-1].value), "infinite", "infinite", three(bias / alpha**2)]
-    words = page.locator("[data-live=calculator] [aria-live]").inner_text()
+    words = page.locator("[data-live=calculator] [aria-live=polite]").inner_text()
     assert three(path[-1].value) in words
     assert f"Generation {first} is the first above the tolerated 0.11" in words
     label = page.locator("[data-live=calculator] [role=img]").get_attribute("aria-label")
@@ -98,7 +99,7 @@ def test_wrong_input_is_refused_and_no_old_number_stays(see, label: str, typed: 
     assert field.get_attribute("aria-invalid") == "true"
     described = page.locator(f"#{field.get_attribute('aria-describedby')}")
     assert described.inner_text().removeprefix("▲ ") == message
-    assert form.locator("[aria-live]").inner_text() == message + "."
+    assert form.locator("[aria-live=polite]").inner_text() == message + "."
     assert form.locator(".live-value, td, svg text").count() == 0
     assert not form.locator(".live-table").is_visible()
     fill(page, label, field.evaluate("e => e.defaultValue"))
@@ -147,7 +148,7 @@ def twin(alpha: float, bandwidth: float, generation: int) -> GaussianMixture:
 
 
 def numbers(page, kind: str) -> str:
-    return page.locator(f"[data-live={kind}] [aria-live]").inner_text()
+    return page.locator(f"[data-live={kind}] [aria-live=polite]").inner_text()
 
 
 def press(page, kind: str, label: str, key: str, times: int = 1) -> None:
@@ -307,3 +308,16 @@ def test_stills_are_the_same_each_time(live_folder) -> None:
 
     for name, settings in SETTINGS.items():
         assert live_stills.svg(name, settings) == live_stills.svg(name, settings)
+
+
+@pytest.mark.parametrize(
+    ("page", "message"),
+    [
+        (":::{live} dials\n:alt: x\nText.\n:::", "live = dials: choose one of calculator, densities"),
+        (":::{live} infinite\nText.\n:::", "say in words what the still shows"),
+        (":::{live} infinite\n:alt: x\n:::", "Content block expected"),
+    ],
+)
+def test_a_wrong_directive_stops_the_build(live_folder, tmp_path, page: str, message: str) -> None:
+    with pytest.raises(SphinxWarning, match=message):
+        live_site.build(tmp_path, f"# Page\n\n{page}\n")

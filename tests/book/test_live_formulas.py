@@ -149,11 +149,13 @@ STEPS = [
     (1.0, 0.0, 0.5, -1.0),
     (2.0, 1.0, 1.0, 0.3),
     (1.0, 0.25, 0.5, -1.0),
+    (1.0, 0.25, 1e-8, -1.0),
+    (1.0, 0.25, 1e-8, 1.0),
     *zip(
-        uniform(MANY - 4, seed=7, high=4.0),
-        uniform(MANY - 4, seed=8),
-        uniform(MANY - 4, seed=9, low=0.01),
-        uniform(MANY - 4, seed=10, low=-1.0),
+        uniform(MANY - 6, seed=7, high=4.0),
+        uniform(MANY - 6, seed=8),
+        uniform(MANY - 6, seed=9, low=0.01),
+        uniform(MANY - 6, seed=10, low=-1.0),
         strict=True,
     ),
 ]

@@ -56,18 +56,18 @@ function arrows(width, { alpha, c, before, forcing }, steady, label) {
     parts.push(svg("text", { x: x + 6, y: y + 34 }, ...symbols("*δ*")));
   }
   parts.push(
+    arrow(at(0, 0), at(...tip), "third", "", 18), // the widest, below the others: seen where all lie on one line
     arrow(at(0, 0), at(old, 0), "first", "(1 − *α*)*δ*"), arrow(at(old, 0), at(...tip), "second", "*w*"),
-    arrow(at(0, 0), at(...tip), "third"),
     svg("circle", { class: "origin", cx: at(0, 0)[0], cy: ground, r: 3 }),
   );
   return picture(width, ground + 40, label, ...parts);
 }
 
 // An arrow with its name on its right side, as seen by who walks along it.
-function arrow([x, y], [toX, toY], style, name) {
+function arrow([x, y], [toX, toY], style, name, headed = 12) {
   const length = Math.hypot(toX - x, toY - y), drawn = svg("g");
   if (length < 1) return drawn;
-  const head = Math.min(12, length / 2), [ux, uy] = [(toX - x) / length, (toY - y) / length];
+  const head = Math.min(headed, length / 2), [ux, uy] = [(toX - x) / length, (toY - y) / length];
   const [bx, by] = [toX - head * ux, toY - head * uy];
   const wing = side => `${bx - side * 0.42 * head * uy} ${by + side * 0.42 * head * ux}`;
   drawn.append(svg("path", { class: `line arrow ${style}`, d: `M${x} ${y}L${bx} ${by}` }),

@@ -26,10 +26,10 @@ function curves(width, ratio, label) {
     return [x, value(x)];
   });
   const normal = variance => x => Math.exp(-0.5 * x * x / variance) / Math.sqrt(2 * Math.PI * variance);
-  const each = Math.min(190, 0.24 * width + 90), x = [-REACH, REACH];
+  const each = Math.min(200, 0.24 * width + 100), x = [-REACH, REACH];
   const above = frame(width, each, { x, y: [0, 0.6], ylabel: "density" });
   const xlabel = "position *x*, in units of √*s*";
-  const below = frame(width, each, { x, y: [0, 0.4], xlabel, ylabel: "integrand", top: each - 22 });
+  const below = frame(width, each, { x, y: [0, 0.4], xlabel, ylabel: "integrand", top: each - 30 });
   above.line(points(normal(1)), "first");
   above.line(points(normal(ratio)), "second");
   const grown = points(at => integrand(at, ratio, 1));

@@ -54,7 +54,7 @@ let made = 0;
 
 // A slider with its label and its value. `say` puts the value in words.
 export function slider(label, { min, max, step, value, say = plain }) {
-  const id = `live-${++made}`, shown = element("output", { for: id });
+  const id = `live-${++made}`, shown = element("output", { for: id, "aria-live": "off" });
   const input = element("input", { id, type: "range", min, max, step, value });
   const row = element("div", { class: "live-slider" },
     element("label", { for: id }, ...text(label)), shown, input);
@@ -128,14 +128,14 @@ export function assemble(place, { title, controls, parts = [], legend = [], draw
     element("p", { class: "live-title", id }, title), form, picture,
     element("ul", { class: "live-legend", "aria-hidden": "true" }, ...legend), words, ...parts,
   ];
-  let width = 0;
+  let width = 0, said = "";
   const redraw = () => {
     if (width < 1) return;
     const found = draw(width);
     picture.replaceChildren(...found.picture);
-    const said = found.words.join(" ");
-    if (words.dataset.said !== said) words.replaceChildren(...text(said)); // what stays is not read aloud again
-    words.dataset.said = said;
+    if (said === found.words.join(" ")) return; // what stays is not read aloud again
+    said = found.words.join(" ");
+    words.replaceChildren(...text(said));
   };
   place.setAttribute("role", "group");
   place.setAttribute("aria-labelledby", id);

@@ -2,7 +2,7 @@
 
 import { format, grouped, svg, text } from "./page.js";
 
-const MARGIN = { left: 58, right: 12, top: 12, bottom: 40 };
+const MARGIN = { left: 56, right: 12, top: 26, bottom: 40 };
 
 export function frame(width, height, { x, y, xlabel, ylabel, top = 0 }) {
   const left = MARGIN.left, right = width - MARGIN.right;
@@ -24,8 +24,7 @@ export function frame(width, height, { x, y, xlabel, ylabel, top = 0 }) {
   }
   axes.append(svg("path", { class: "edge", d: `M${left} ${upper}V${lower}H${right}` }));
   if (xlabel) axes.append(svg("text", { ...centred, x: (left + right) / 2, y: lower + 34 }, ...symbols(xlabel)));
-  const turned = `translate(13 ${(upper + lower) / 2}) rotate(-90)`;
-  axes.append(svg("text", { ...centred, transform: turned }, ...symbols(ylabel)));
+  axes.append(svg("text", { x: 2, y: upper - 12 }, ...symbols(ylabel)));
   const room = { x: left, y: upper - 2, width: right - left, height: lower - upper + 3 };
   const clip = svg("clipPath", { id }, svg("rect", room));
   const body = [svg("defs", {}, clip), axes, marks];
@@ -74,7 +73,7 @@ export function ticks([low, high], many) {
 function short(tick) {
   const rounded = Number(tick.toPrecision(6));
   if (rounded === 0) return "0";
-  const plain = Math.abs(rounded) >= 1e-3 && Math.abs(rounded) < 1e5;
+  const plain = Math.abs(rounded) >= 1e-4 && Math.abs(rounded) < 1e5;
   return plain ? grouped(String(rounded)).replace("-", "−") : format(rounded).replace(/\.?0+ ×/, " ×");
 }
 
