@@ -162,6 +162,6 @@ function inWords({ bias, noise, alpha, tolerated }, { longRun, least, firstAbove
   ];
   if (least === null)
     words.push(`No fresh fraction keeps it within that: fresh data alone leave ${format(bias + noise)}.`);
-  else if (bias + noise > 0) words.push(`A fresh fraction of ${format(least.alpha)} or more keeps it within that.`);
+  else if (bias + noise > 0) words.push(`A fresh fraction of about ${format(least.alpha)} or more keeps it within that.`);
   return words;
 }
