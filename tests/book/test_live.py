@@ -235,7 +235,7 @@ def test_lines_stand_out_and_are_told_apart_without_colour(see, scheme: str) -> 
     for one in page.locator(".live .line, .live-field input").all():
         if one.evaluate("e => e.tagName === 'path'"):
             low, high = sorted(one.evaluate(LUMINANCE))
-            assert (high + 0.05) / (low + 0.05) > 3, one.get_attribute("class")
+            assert (high + 0.05) / (low + 0.05) > 4.5, one.get_attribute("class")
     if scheme == "dark":
         assert page.evaluate(PALE) == []
     for kind in ("calculator", "densities", "infinite"):
