@@ -7,6 +7,8 @@
 
 The page has a still and these sentences until a script puts the live form in their place. The still is
 computed when the page is built, at the settings at which the live form starts.
+
+Browsers load no modules for pages that are opened from a disk. So the page has them all in one script.
 """
 
 from __future__ import annotations
@@ -14,6 +16,8 @@ from __future__ import annotations
 import base64
 import html
 import json
+import re
+from pathlib import Path
 
 import live_stills
 from docutils import nodes
@@ -21,6 +25,10 @@ from docutils.parsers.rst import directives
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 from sphinx.writers.html5 import HTML5Translator
+
+MODULES = Path(__file__).parents[1] / "_static/live"
+IMPORT = re.compile(r'^import (\{[^;]*?\}) from "\./([\w-]+)\.js";\n', re.M)
+EXPORT = re.compile(r"^export (function|class|const) (\w+)", re.M)
 
 # Settings at which a live form starts. They travel to the script with the page.
 SETTINGS: dict[str, dict[str, float]] = {
@@ -48,6 +56,24 @@ def opening(name: str, alt: str) -> str:
         f'<div class="live" data-live="{name}" data-settings="{settings}">'
         f'<figure class="align-default">{image}</figure>'
     )
+
+
+def script(module: str = "live") -> str:
+    """A module with all that it imports as one script: a function for each, after those that it needs."""
+    texts: dict[str, str] = {}
+
+    def take(name: str) -> None:
+        if name not in texts:
+            source = (MODULES / f"{name}.js").read_text(encoding="utf-8")
+            for _, needed in IMPORT.findall(source):
+                take(needed)
+            given = ", ".join(exported for _, exported in EXPORT.findall(source))
+            body = EXPORT.sub(r"\1 \2", IMPORT.sub(r"const \1 = $\2;\n", source))
+            texts[name] = f"const ${name} = (() => {{\n{body}\nreturn {{ {given} }};\n}})();"
+
+    take(module)
+    inside = "\n".join(texts.values())
+    return f'addEventListener("DOMContentLoaded", () => {{\n"use strict";\n{inside}\n}});'
 
 
 class live_form(nodes.General, nodes.Element):  # noqa: N801  (docutils names its nodes so)
@@ -93,7 +119,7 @@ def add_scripts(
 ) -> None:
     """Load script and style on pages that have a live form."""
     if doctree is not None and any(doctree.findall(live_form)):
-        app.add_js_file("live/live.js", type="module")
+        app.add_js_file(None, body=script())
         app.add_css_file("live/live.css")
 
 

@@ -298,8 +298,18 @@ def test_stills_give_way_to_forms_where_there_is_javascript(see) -> None:
 
 
 def test_pages_without_a_form_load_no_script_of_it(live_folder) -> None:
-    assert "live/live.js" in (live_folder / "index.html").read_text(encoding="utf-8")
-    assert "live/live" not in (live_folder / "plain.html").read_text(encoding="utf-8")
+    for name, loaded in (("index.html", True), ("plain.html", False)):
+        text = (live_folder / name).read_text(encoding="utf-8")
+        assert ("live/live.css" in text) == ("const $calculator" in text) == loaded
+
+
+def test_a_page_opened_from_a_disk_has_its_forms(live_folder, live_browser) -> None:
+    """Where browsers load no modules."""
+    page = live_browser.new_page()
+    page.goto((live_folder / "index.html").as_uri())
+    page.wait_for_selector(".live[data-ready=yes] input")
+    assert page.locator(".live[data-ready=yes]").count() == len(live_site.KINDS)
+    page.close()
 
 
 def test_stills_are_the_same_each_time(live_folder) -> None:

@@ -53,6 +53,11 @@ def test_the_error_is_that_of_the_parts():
     assert at.stderr == pytest.approx(off.value - at.value, rel=1e-2)
 
 
+def test_where_the_drift_is_flat_an_error_of_the_noise_leaves_the_fraction_unknown():
+    assert fresh_fraction_needed(parts(0.0, 0.05, 0.0, 0.01), 0.05) == Estimate(1.0, math.inf)
+    assert fresh_fraction_needed(parts(0.0, 0.05), 0.05) == Estimate(1.0, 0.0)
+
+
 def test_a_constant_schedule_is_the_forecast():
     found = parts(0.01, 0.02, 0.001, 0.002)
     for one, two in zip(

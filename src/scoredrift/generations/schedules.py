@@ -14,6 +14,7 @@ Source: ours.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from scipy.optimize import brentq
@@ -34,7 +35,8 @@ def fresh_fraction_needed(parts: BiasAndNoise, drift: float) -> Estimate:
 
     Returns:
         α in (0, 1], with the errors of both parts added, not squared and added, since they come from the same
-        runs; 0 where there is neither bias nor noise.
+        runs; 0 where there is neither bias nor noise. At α = 1 without bias the drift is flat in α, and an error of
+        the noise leaves α unknown: ± ∞.
 
     Raises:
         ValueError: a drift that is not positive, or one that even fresh data alone exceed, ‖b‖² + E‖noise‖² > D.
@@ -59,7 +61,9 @@ def fresh_fraction_needed(parts: BiasAndNoise, drift: float) -> Estimate:
     alpha = float(brentq(excess, low, 1.0, xtol=1e-14, rtol=1e-12)) if excess(1.0) < 0 else 1.0
     steep = 2 * bias / alpha**3 + noise * 2 * (1 - alpha) / (alpha * (2 - alpha)) ** 2
     error = parts.bias.stderr / alpha**2 + parts.noise.stderr / (alpha * (2 - alpha))
-    return Estimate(alpha, error / steep if error else 0.0)
+    if error == 0:
+        return Estimate(alpha, 0.0)
+    return Estimate(alpha, error / steep if steep > 0 else math.inf)
 
 
 def scheduled_drift(
