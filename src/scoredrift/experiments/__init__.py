@@ -4,6 +4,18 @@
 """
 
 from scoredrift.experiments.abreast import always_pictured, run_abreast
+from scoredrift.experiments.alarm_runs import (
+    PIPELINES_ALARMS,
+    PUSHES,
+    Distances,
+    Push,
+    PushedFit,
+    Spread,
+    first_generations,
+    hotelling,
+    kernel_permutations,
+    watch_run,
+)
 from scoredrift.experiments.base import RESULTS, Experiment, Result, benchmark, file_name, run_cases, stored
 from scoredrift.experiments.bounds import BANDWIDTHS, BOUNDS, Bounds, one_generation
 from scoredrift.experiments.fashion import Look, Pictures, digits_pictures, fashion_pictures
@@ -127,6 +139,7 @@ EXPERIMENTS: dict[str, Experiment] = {
         FASHION_SAMPLERS,
         FASHION_PIXELS,
         PIPELINES_FORECAST,
+        PIPELINES_ALARMS,
     )
 }
 
@@ -157,7 +170,9 @@ __all__ = [
     "NEURAL_SPLIT",
     "NEURAL_TEN",
     "NEURAL_TEN_PILOT",
+    "PIPELINES_ALARMS",
     "PIPELINES_FORECAST",
+    "PUSHES",
     "REGIMES",
     "RESULTS",
     "RETRAININGS",
@@ -172,6 +187,7 @@ __all__ = [
     "CellView",
     "CodeEnergies",
     "CodeLaw",
+    "Distances",
     "DriftMeasure",
     "Experiment",
     "FittedModel",
@@ -182,6 +198,8 @@ __all__ = [
     "MixtureFit",
     "PictureMeasure",
     "Pictures",
+    "Push",
+    "PushedFit",
     "RepeatedFit",
     "Result",
     "Retraining",
@@ -190,6 +208,7 @@ __all__ = [
     "SizeMeasure",
     "Smoothed",
     "SmoothedModel",
+    "Spread",
     "TenMeasure",
     "View",
     "always_pictured",
@@ -203,9 +222,12 @@ __all__ = [
     "fashion_features",
     "fashion_pictures",
     "file_name",
+    "first_generations",
     "forcings",
     "forecast_rows",
+    "hotelling",
     "in_features",
+    "kernel_permutations",
     "line_fit",
     "mass_below",
     "masses_between",
@@ -238,4 +260,5 @@ __all__ = [
     "training_points",
     "two_energies",
     "two_part_forecast",
+    "watch_run",
 ]
