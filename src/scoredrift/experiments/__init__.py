@@ -4,6 +4,7 @@
 """
 
 from scoredrift.experiments.abreast import always_pictured, run_abreast
+from scoredrift.experiments.alarm_rows import AlarmRow, alarm_rows, alarms, crossings
 from scoredrift.experiments.alarm_runs import (
     PIPELINES_ALARMS,
     PUSHES,
@@ -177,6 +178,7 @@ __all__ = [
     "RESULTS",
     "RETRAININGS",
     "SAMPLERS",
+    "AlarmRow",
     "Both",
     "Bounds",
     "BoxModel",
@@ -211,11 +213,14 @@ __all__ = [
     "Spread",
     "TenMeasure",
     "View",
+    "alarm_rows",
+    "alarms",
     "always_pictured",
     "as_mixture",
     "benchmark",
     "code_fit",
     "constant_forecast",
+    "crossings",
     "digits_pictures",
     "equal_cells",
     "exact_stop_forecast",

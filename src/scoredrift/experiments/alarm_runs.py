@@ -336,7 +336,7 @@ PIPELINES_ALARMS = Experiment(
     "pipelines-alarms",
     "Stable and drifting retraining loops with twenty looks: how often alarms are false, and how late",
     {
-        "quick": {"about": "ten seconds", **_SIZES, "known": 3_000, "permutations": 19, "runs": 4},
+        "quick": {"about": "ten seconds", **_SIZES, "known": 3_000, "permutations": 19, "runs": 2},
         "medium": {"about": "half an hour", **_SIZES, "runs": 250},
     },
     partial(run_cases, watch_run, over={"kind": _KINDS}),

@@ -214,6 +214,7 @@ class ForecastRow(NamedTuple):
     Args:
         pipeline: its name, or "all".
         held: how often D lay within the interval that was to hold it in nine of ten.
+        ratio: median of forecast/D.
         error: median of |forecast/D − 1|.
         error_of_mean: the same against the mean of D over runs.
         scatter: median of |D/mean D − 1|, what nobody can forecast.
@@ -221,12 +222,13 @@ class ForecastRow(NamedTuple):
         held_used, error_used: from points that the next generation was trained on.
         clusters: of all: mean of the shares of the loops that held, with the scatter between loops in its error.
 
-    >>> ForecastRow("a", Share.of(1, 2), 0.1, 0.1, 0.0, (1.0, 1.0, 1.0), Share.of(1, 2), 0.1).clusters is None
+    >>> ForecastRow("a", Share.of(1, 2), 1.0, 0.1, 0.1, 0.0, (1.0, 1.0, 1.0), Share.of(1, 2), 0.1).clusters is None
     True
     """
 
     pipeline: str
     held: Share
+    ratio: float
     error: float
     error_of_mean: float
     scatter: float
@@ -262,6 +264,7 @@ def forecast_rows(result: Result, *, fractions: tuple[int, ...] = (0, 1, 2)) -> 
             {
                 "held": _within(told, came),
                 "held_used": _within(used, came),
+                "ratio": told[..., 0] / came,
                 "error": (told[..., 0] / came - 1).abs(),
                 "error_of_mean": (told[..., 0] / mean - 1).abs(),
                 "error_used": (used[..., 0] / came - 1).abs(),
@@ -290,6 +293,7 @@ def _row(name: str, table: Mapping[str, Tensor]) -> ForecastRow:
     return ForecastRow(
         name,
         share("held"),
+        middle("ratio"),
         middle("error"),
         middle("error_of_mean"),
         middle("scatter"),
@@ -317,7 +321,7 @@ PIPELINES_FORECAST = Experiment(
             "seen": 1_000,
             "judged": 5_000,
             "generations": 10,
-            "runs": 2,
+            "runs": 1,
         },
         "medium": {
             "about": "half an hour",
