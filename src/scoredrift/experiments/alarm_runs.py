@@ -171,13 +171,12 @@ def kernel_permutations(x: Tensor, y: Tensor, permutations: int, *, generator: t
     """
     both, n = torch.cat([x, y]), len(x)
     kernel = (1 + both @ both.T / x.shape[1]) ** 3
-    kernel.fill_diagonal_(0.0)
     signs = torch.ones(2 * n, permutations + 1, dtype=both.dtype)
     signs[n:] = -1.0
     for k in range(1, permutations + 1):
         signs[:, k] = signs[torch.randperm(2 * n, generator=generator), 0]
     # Sums over pairs of one kind less those over pairs of two: the distance rises with them on a straight line, the
-    # sum over all pairs being always the same.
+    # sum over all pairs, and that of the diagonal, being always the same.
     found = (signs * (kernel @ signs)).sum(0)
     return float((found >= found[0] - 1e-12 * kernel.sum()).sum()) / (permutations + 1)
 
