@@ -4,7 +4,6 @@
 """
 
 from scoredrift.experiments.abreast import always_pictured, run_abreast
-from scoredrift.experiments.alarm_rows import AlarmRow, alarm_rows, alarms, crossings
 from scoredrift.experiments.alarm_runs import (
     PIPELINES_ALARMS,
     PUSHES,
@@ -17,6 +16,7 @@ from scoredrift.experiments.alarm_runs import (
     kernel_permutations,
     watch_run,
 )
+from scoredrift.experiments.alarm_tables import AlarmRow, alarm_rows, alarms, crossings
 from scoredrift.experiments.base import RESULTS, Experiment, Result, benchmark, file_name, run_cases, stored
 from scoredrift.experiments.bounds import BANDWIDTHS, BOUNDS, Bounds, one_generation
 from scoredrift.experiments.fashion import Look, Pictures, digits_pictures, fashion_pictures

@@ -66,6 +66,10 @@ def alarms(result: Result, kind: str) -> dict[str, Tensor]:
 
     Raises:
         ValueError: the kind by which alarms are calibrated.
+
+    >>> from scoredrift.experiments import stored
+    >>> bool(alarms(stored("pipelines-alarms", "medium"), "edge")["evidence"].any())
+    False
     """
     if kind not in PUSHES or kind == "calibration":
         _checks.refuse("kind", repr(kind), f"choose one of {', '.join(PUSHES)}, but calibration")
@@ -105,6 +109,10 @@ def crossings(result: Result, kind: str) -> Tensor:
     Args:
         result: of ``PIPELINES_ALARMS``.
         kind: a name of ``PUSHES`` that is watched.
+
+    >>> from scoredrift.experiments import stored
+    >>> crossings(stored("pipelines-alarms", "medium"), "fast").median()
+    tensor(1)
     """
     edge = 1 / (1 + result.note["settings"]["tolerance"])
     return _first(result.at("within", kind=kind).double() < edge - _SLACK)
@@ -118,6 +126,11 @@ def alarm_rows(result: Result) -> list[AlarmRow]:
 
     Raises:
         ValueError: a run that was to be stable and is not.
+
+    >>> from scoredrift.experiments import stored
+    >>> evidence = alarm_rows(stored("pipelines-alarms", "medium"))[0]
+    >>> print(f"{evidence.edge}, {evidence.found.value:.2f}, {evidence.delay}")
+    0.000 (0.000 to 0.015), 0.79, 5.01 ± 0.19
     """
     stable = {kind: alarms(result, kind) for kind in ("inside", "edge")}
     for kind in stable:
