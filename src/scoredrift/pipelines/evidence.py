@@ -142,12 +142,13 @@ class Evidence:
             _checks.refuse("features.shape", list(features.shape), f"pass [n, {len(self.mean)}]")
         white = (features.to(self.mean) - self.mean) @ self.whitening.T
         wealth, total, count, highest = self.wealth.clone(), self.total, self.count, self.highest
+        margin, stakes = self.margin, self.stakes
         for block in white.split(_BLOCK):
             if count > 0:
                 direction = total / total.norm().clamp(min=torch.finfo(total.dtype).tiny)
                 expected = (self.known @ direction).clamp(-_CUT, _CUT).mean()
-                gain = (block @ direction).clamp(-_CUT, _CUT) - expected - self.margin
-                steps = torch.log1p(self.stakes[:, None] * gain).cumsum(1) + wealth[:, None]
+                gain = (block @ direction).clamp(-_CUT, _CUT) - expected - margin
+                steps = torch.log1p(stakes[:, None] * gain).cumsum(1) + wealth[:, None]
                 wealth = steps[:, -1]
                 path = torch.logsumexp(steps, 0) - math.log(len(wealth))
                 highest = max(highest, float(path.max()))

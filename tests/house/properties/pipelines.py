@@ -1,6 +1,7 @@
 """The table of ``pipelines``: everything there keeps samples of a run, and is compared with runs in tests/pipelines."""
 
 OWN = "reads samples of whole runs: compared with recursions, and bad input of every kind refused, in tests/pipelines"
+LEARNER = "of a retraining loop that is watched; compared with moments in tests/experiments"
 EXEMPT = {
     "pipelines.Budget": "recursions, and bad input of every kind, in tests/pipelines",
     "pipelines.ClassShare": "a tuple of results, without arithmetic",
@@ -16,5 +17,39 @@ EXEMPT = {
     "pipelines.nearest_ratio": "distances of samples; copies and bad input are in tests/pipelines",
     "pipelines.read_features": "reads files; bad ones of every kind are in tests/pipelines",
     "pipelines.standard_features": "a network without arguments",
+    "experiments.NAIVE": "names",
+    "experiments.AlarmRow": "a tuple of results, without arithmetic",
+    "experiments.alarm_rows": "reads a stored result; compared with planted ones in tests/experiments",
+    "experiments.alarms": "reads a stored result; compared with planted ones in tests/experiments",
+    "experiments.crossings": "reads a stored result; compared with planted ones in tests/experiments",
+    "experiments.PIPELINES_ALARMS": "an experiment with its settings",
+    "experiments.PUSHES": "settings by name",
+    "experiments.Distances": "a measurement of a recursion; its parts are compared in tests/experiments",
+    "experiments.Push": "settings of a retraining loop",
+    "experiments.PushedFit": LEARNER,
+    "experiments.Spread": "compared with integrals in tests/experiments",
+    "experiments.first_generations": "compared with Course.of in its example",
+    "experiments.hotelling": "compared with its law in tests/experiments",
+    "experiments.kernel_permutations": "compared with its law in tests/experiments",
+    "experiments.watch_run": "what an experiment is made of: its settings are its own, its numbers those of recurse",
+    "experiments.PIPELINES_FORECAST": "an experiment with its settings",
+    "experiments.RETRAININGS": "settings by name",
+    "experiments.Boxes": LEARNER,
+    "experiments.BoxModel": LEARNER,
+    "experiments.Categories": LEARNER,
+    "experiments.CellView": LEARNER,
+    "experiments.DriftMeasure": "a measurement of a recursion; compared with closed forms in tests/experiments",
+    "experiments.FittedModel": LEARNER,
+    "experiments.ForecastRow": "a tuple of results, without arithmetic",
+    "experiments.MixtureFit": LEARNER,
+    "experiments.Retraining": "settings of a retraining loop",
+    "experiments.Share": "counts, compared with tables in tests/experiments",
+    "experiments.Smoothed": LEARNER,
+    "experiments.SmoothedModel": LEARNER,
+    "experiments.View": LEARNER,
+    "experiments.forecast_rows": "reads a stored result; compared with planted ones in tests/experiments",
+    "experiments.naive_forecasts": "reads a Course; compared with recursions in tests/experiments",
+    "experiments.resampled": LEARNER,
+    "experiments.run_pipeline": "what an experiment is made of: its settings are its own, its numbers those of recurse",
 }
 ENTRIES: list = []
