@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-from scipy.stats import beta
+from scipy.stats import binomtest
 from torch import Tensor
 
 from scoredrift import _checks
@@ -76,7 +76,7 @@ def class_shares(data: Tensor, sample: Tensor, *, classes: int, within: float = 
             _checks.refuse(
                 name, f"classes {int(told.min())} to {int(told.max())}", f"pass 0 to {classes - 1}"
             )
-        shares.append(_intervals(torch.bincount(told, minlength=classes), len(told), 1 - within))
+        shares.append(_intervals(torch.bincount(told, minlength=classes), len(told), within))
     return [ClassShare(*pair) for pair in zip(*shares, strict=True)]
 
 
@@ -129,10 +129,6 @@ def _nearest(known: Tensor, points: Tensor) -> Tensor:
     )
 
 
-def _intervals(counts: Tensor, n: int, missed: float) -> list[Interval]:
-    found = []
-    for k in counts.tolist():
-        low = float(beta.ppf(missed / 2, k, n - k + 1)) if k else 0.0
-        high = float(beta.ppf(1 - missed / 2, k + 1, n - k)) if k < n else 1.0
-        found.append(Interval(k / n, low, high))
-    return found
+def _intervals(counts: Tensor, n: int, within: float) -> list[Interval]:
+    ends = [(k, binomtest(k, n).proportion_ci(within)) for k in counts.tolist()]
+    return [Interval(k / n, float(low), float(high)) for k, (low, high) in ends]
