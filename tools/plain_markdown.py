@@ -246,6 +246,8 @@ class Translator:
             image = self.picture(block.argument)
             caption = f"*{entry.kind} {entry.text}.* {' '.join(body.split())}"
             return f"\n![{block.options['alt']}]({image})\n\n{caption}\n"
+        if block.name == "live":  # its form needs the page; a notebook has what is said without it
+            return f"\n{body}\n"
         if block.name == "grid":  # cards become a list
             return "\n" + re.sub(r"\n{2,}(?=\* )", "\n", body) + "\n"
         if block.name == "grid-item-card":

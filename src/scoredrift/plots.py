@@ -165,6 +165,76 @@ def bars(ax: Axes, amounts: Mapping[str, Estimate], *, unit: str) -> None:
     ax.grid(visible=False, axis="y")
 
 
+def fan(
+    ax: Axes,
+    drifts: Sequence[Estimate],
+    forecasts: Mapping[int, tuple[float, float, float]],
+    *,
+    tolerance: float | None = None,
+) -> None:
+    """Drift against the generation, with two standard errors, and the fan of what is forecast.
+
+    Args:
+        ax: where to draw.
+        drifts: D_0, …, D_G as far as they are measured.
+        forecasts: for later generations what is expected and the ends of an interval.
+        tolerance: what is tolerated; None for no line.
+
+    >>> import matplotlib.pyplot as plt
+    >>> ax = plt.figure().gca()
+    >>> fan(ax, [Estimate(0.1, 0.01), Estimate(0.15, 0.01)], {2: (0.18, 0.15, 0.21), 3: (0.2, 0.16, 0.25)})
+    >>> ax.get_xlabel()
+    'generation'
+    """
+    values, errors = ([getattr(one, name) for one in drifts] for name in ("value", "stderr"))
+    ax.errorbar(
+        range(len(values)),
+        values,
+        yerr=[2 * e for e in errors],
+        fmt="o-",
+        markersize=4,
+        capsize=2,
+        label="measured",
+    )
+    ahead = sorted(forecasts)
+    middle, low, high = ([forecasts[i][k] for i in ahead] for k in range(3))
+    ax.fill_between(ahead, low, high, color=COLOURS[1], alpha=0.2, linewidth=0)
+    ax.plot(ahead, middle, "--", color=COLOURS[1], label="forecast")
+    if tolerance is not None:
+        ax.axhline(tolerance, color=COLOURS[-1], linewidth=1, linestyle=":", label="tolerated")
+    ax.set(xlabel="generation", ylabel="drift $D$", ylim=(0, None))
+
+
+def shifts(ax: Axes, found: Mapping[str, Estimate], *, most: int = 12) -> None:
+    """Standardised deviations of features, the largest first, with two standard errors.
+
+    Args:
+        ax: where to draw.
+        found: name and deviation of each feature, in standard deviations of the data.
+        most: how many are shown.
+
+    >>> import matplotlib.pyplot as plt
+    >>> ax = plt.figure().gca()
+    >>> shifts(ax, {"brightness": Estimate(0.1, 0.02), "contrast": Estimate(-0.3, 0.02)})
+    >>> [t.get_text() for t in ax.get_yticklabels()]
+    ['contrast', 'brightness']
+    """
+    chosen = sorted(found, key=lambda name: -abs(found[name].value))[: _checks.count("most", most)]
+    places = np.arange(len(chosen))
+    ax.errorbar(
+        [found[name].value for name in chosen],
+        places,
+        xerr=[2 * found[name].stderr for name in chosen],
+        fmt="o",
+        markersize=4,
+        capsize=2,
+    )
+    ax.axvline(0, color=COLOURS[-1], linewidth=0.8)
+    ax.set_yticks(places, chosen)
+    ax.set(xlabel="deviation (standard deviations of the data)")
+    ax.invert_yaxis()
+
+
 @dataclass(frozen=True)
 class Loop:
     """Frames of a loop as one WebP, and its last frame as a PNG; made by ``loop``.

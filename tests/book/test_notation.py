@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "book/notation.md").read_text(encoding="utf-8")
-PARTS = {"I": "part1", "II": "part2", "III": "part3", "IV": "part4"}
+PARTS = {"I": "part1", "II": "part2", "III": "part3", "IV": "part4", "V": "part5"}
 TEXTS = {
     (part, path.stem): path.read_text(encoding="utf-8")
     for part, folder in PARTS.items()
@@ -56,7 +56,7 @@ def entries(page: str) -> list[tuple[set[str], set[str], str]]:
     """Parts, letters and meaning of each entry; the first letter of a formula in front is the one meant."""
     found = []
     for heading, section in re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", page, re.DOTALL | re.MULTILINE):
-        parts = set(PARTS) if heading == "Everywhere" else set(re.findall(r"\b(?:I+|IV)\b", heading))
+        parts = set(PARTS) if heading == "Everywhere" else set(re.findall(r"\b(?:I+|IV|V)\b", heading))
         for term, meaning in re.findall(r"^(\$.+)\n: (.+)$", section, re.MULTILINE):
             found.append((parts, {letters(formula)[0] for formula in formulas(term)}, meaning))
     return found

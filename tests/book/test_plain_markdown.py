@@ -129,3 +129,8 @@ def test_pages_without_a_number_are_counted_through() -> None:
         counter = Counter(labels, f"book/{name}.md", None, counts)
         counter.scan(f":::{{prf:theorem}} T\n:label: thm-{name}\n\nx\n:::")
     assert [labels[label].text for label in ("thm-one", "thm-two")] == ["1", "2"]
+
+
+def test_a_live_form_becomes_what_is_said_without_it(translate: Translator) -> None:
+    text = ":::{live} calculator\n:alt: A still\nWhat $D$ ends at, see {eq}`eq-one`.\n:::"
+    assert translate(text) == "What $D$ ends at, see (3.1)."

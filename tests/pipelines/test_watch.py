@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -166,3 +169,40 @@ def test_errors_are_one_line(tmp_path, pipeline):
         found = call("watch", *words)
         assert found.exit_code == 2
         assert f"scoredrift: {named}" in found.output
+
+
+MANY = """
+import sys
+from pathlib import Path
+from scoredrift.pipelines import read_features
+
+
+def most():  # kB of memory in use at the peak
+    return int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0])
+
+
+read_features(sys.argv[1])
+before = most()
+found = read_features(sys.argv[2], progress=True)
+print(len(found.values), len(found.broken), most() - before)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc for the memory in use")
+def test_a_hundred_thousand_pictures_take_no_more_memory_than_their_features(tmp_path):
+    """Names and features are kept, 24 and 13 MB, and the allocator has its ways; the pictures would be 1.2 GB."""
+    pictures = clothes(40, 3, side=64)
+    names = sorted(as_folder(tmp_path / "some", pictures).iterdir())
+    few, many = tmp_path / "few", tmp_path / "many"
+    for folder, count in ((few, 2_000), (many, 100_000)):
+        folder.mkdir()
+        for k in range(count):
+            os.link(names[k % len(names)], folder / f"{k:06}.png")
+    (many / "040000.png").unlink()
+    (many / "040000.png").write_bytes(b"no picture")
+    command = [sys.executable, "-c", MANY, str(few), str(many)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    read, broken, grown = map(int, done.stdout.split())
+    assert (read, broken) == (99_999, 1)
+    assert grown < 300_000
+    assert "100000/100000" in done.stderr  # the bar

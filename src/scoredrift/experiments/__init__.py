@@ -35,6 +35,7 @@ from scoredrift.experiments.fashion_forecasts import FASHION_FORECAST, respread,
 from scoredrift.experiments.fashion_pixels import FASHION_PIXELS, ByteFit, ByteModel, pixel_fit, run_pixels
 from scoredrift.experiments.fashion_samplers import (
     FASHION_SAMPLERS,
+    RIDGES,
     SAMPLERS,
     SamplerMeasure,
     run_samplers,
@@ -177,6 +178,7 @@ __all__ = [
     "REGIMES",
     "RESULTS",
     "RETRAININGS",
+    "RIDGES",
     "SAMPLERS",
     "AlarmRow",
     "Both",

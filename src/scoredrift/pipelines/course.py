@@ -45,13 +45,16 @@ class Interval(NamedTuple):
         value: what is expected.
         low, high: ends of the interval.
 
-    >>> Interval(1.0, 0.5, 2.0).high
-    2.0
+    >>> print(Interval(1.0, 0.5, 2.0))
+    1 (0.5 to 2)
     """
 
     value: float
     low: float
     high: float
+
+    def __str__(self) -> str:
+        return f"{self.value:.3g} ({self.low:.3g} to {self.high:.3g})"
 
 
 @dataclass(frozen=True, eq=False)

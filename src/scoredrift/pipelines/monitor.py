@@ -70,8 +70,7 @@ class Reading:
     def __str__(self) -> str:
         text = f"generation {self.generation}: drift {self.drift} of {self.tolerance:g} tolerated"
         if self.forecast is not None:
-            low, high = self.forecast.low, self.forecast.high
-            text += f"; generation {self.horizon}: {self.forecast.value:.3g} ({low:.3g} to {high:.3g})"
+            text += f"; generation {self.horizon}: {self.forecast}"
         if self.warning:
             text += "; warning: the forecast leaves the tolerance"
         if self.alarm:
