@@ -125,7 +125,7 @@ def check_model(
     lost = found["fit"].verdict == "failed"
     found["identities"] = _identities(mended, points, times, noise, lost)
     found["weights"] = _weights(mended, others, points, span, generator, lost)
-    found["start law"] = _start_law(points, span, tolerance)
+    found["start law"] = _start_law(points, _Span.of(mended, process), tolerance)
     found["steps"] = _priced(mended, points, taken, score, span, integrator, generator, lost)
     model = f"{type(score.prediction).__name__} by {type(score.prediction.clock).__name__}"
     return ModelReport(f"{model} on {len(data)} points, d = {data.shape[1]}", tuple(found.values()))
@@ -185,7 +185,8 @@ def _horizon(
         )
     clock = score.prediction.clock
     first, last = float(taken.readings[0]), float(clock(span.high))
-    if isinstance(clock, Timesteps) and first > last + 0.5:
+    rounding = first * torch.finfo(taken.dtype).eps if taken.dtype.is_floating_point else 0.0
+    if isinstance(clock, Timesteps) and first > last + 0.5 + rounding:
         words = f"the sampler starts at timestep {first:g}, and the table ends at {last:g}"
         remedy = f"pass timesteps from {last:g} down; see num_train_timesteps and the offset"
         return ModelFinding("horizon", "failed", words, remedy=remedy)

@@ -12,7 +12,7 @@ from torch import Tensor
 from scoredrift import _numerics
 from scoredrift.estimates import Estimate
 from scoredrift.pipelines.model_report import ModelFinding
-from scoredrift.pipelines.model_rivals import _rivals
+from scoredrift.pipelines.model_rivals import _pairs, _rivals
 from scoredrift.pipelines.model_sampler import _HALVES, _Sampler
 from scoredrift.pipelines.model_trials import (
     _clear,
@@ -47,10 +47,13 @@ def _read(
     for _ in range(_ROUNDS):
         rivals = list(_rivals(declared.score, declared.points, tables))
         trial, tried = _raced(declared, rivals, times, noise)
-        if trial.losses is None and all(one.losses is None for one in tried):
-            _losses(score, data, times, noise)  # and let the network say what is wrong
         better = [one for one in tried if one.reading.about and _better(one, trial)]
         better = [one for one in better if one.reading.about != ("offset",) or _by_one(one, tried)]
+        if not better and _fit(trial).verdict == "failed":
+            pairs = list(_pairs(declared.score, declared.points))
+            better = [one for one in _raced(declared, pairs, times, noise)[1] if _better(one, trial)]
+        if not better and trial.losses is None:
+            _losses(score, data, times, noise)  # and let the network say what is wrong
         if not better:
             break
         best = min(better, key=lambda one: one.ratio.value)
@@ -81,8 +84,8 @@ def _better(one: _Trial, declared: _Trial) -> bool:
 
 def _by_one(one: _Trial, tried: list[_Trial]) -> bool:
     """Whether a shift by one is better than one by two: else it makes up for something else."""
-    by_two = tried[tried.index(one) + 1]
-    return _clear(by_two.over(one))
+    gap = tried[tried.index(one) + 1].over(one)
+    return gap.value > 2 * gap.stderr
 
 
 def _named(name: str, best: _Reading, gap: Estimate, declared: _Trial) -> ModelFinding:

@@ -72,10 +72,8 @@ class _Kept(Timesteps):
         return super().__call__(torch.as_tensor(t).clamp(self.t_min, self.t_max))
 
 
-def _rivals(
-    score: PredictedScore, points: Tensor, tables: Mapping[str, Tensor]
-) -> Iterator[_Reading]:
-    """One mistake, or a wrong prediction by a wrong clock, away from what is declared."""
+def _rivals(score: PredictedScore, points: Tensor, tables: Mapping[str, Tensor]) -> Iterator[_Reading]:
+    """One mistake away from what is declared."""
     declared = score.prediction
     for kind, words in _kinds(declared, float(points.var(0).mean().sqrt())):
         remedy = f"PredictedScore(network, {words})"
@@ -84,12 +82,6 @@ def _rivals(
     for clock, words, remedy in _clocks(declared.clock):
         kind = _by(declared, clock)
         yield _Reading(replace(score, prediction=kind), points, ("clock",), f"it reads {words}", remedy)
-        for other, name in _kinds(declared, float(points.var(0).mean().sqrt())):
-            both = f"it reads {words}, and gives {_spoken(other)}"
-            pair = replace(score, prediction=_by(other, clock))
-            yield _Reading(
-                pair, points, ("prediction", "clock"), both, f"PredictedScore(network, {name}); {remedy}"
-            )
     if isinstance(declared.clock, Timesteps):
         for clock, about, words, remedy in _chains(declared.clock, tables):
             kind = _by(declared, clock)
@@ -98,6 +90,16 @@ def _rivals(
             yield _Reading(replace(score, prediction=kind), points, names, words, remedy, margin)
     for changed, about, words, remedy in _of_data(score, points):
         yield _Reading(score, changed, (about,), words, remedy, _TWICE if about == "data scale" else 0.05)
+
+
+def _pairs(score: PredictedScore, points: Tensor) -> Iterator[_Reading]:
+    """Another prediction by another clock."""
+    for clock, words, remedy in _clocks(score.prediction.clock):
+        for kind, name in _kinds(score.prediction, float(points.var(0).mean().sqrt())):
+            told = f"it reads {words}, and was trained to give {_spoken(kind)}"
+            both = f"PredictedScore(network, {name}); {remedy}"
+            pair = replace(score, prediction=_by(kind, clock))
+            yield _Reading(pair, points, ("prediction", "clock"), told, both)
 
 
 def _by(kind: Prediction, clock: Clock) -> Prediction:

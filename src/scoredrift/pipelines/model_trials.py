@@ -126,11 +126,10 @@ def _losses(score: Callable[..., Tensor], points: Tensor, times: Tensor, noise: 
     found = []
     for t, kick in zip(times.tolist(), noise, strict=True):
         a, v = float(scale(t)), float(variance(t))
-        sides = []
-        for side in (kick, -kick):
-            s = _in_batches(score, a * points + math.sqrt(v) * side, t)
-            sides.append((math.sqrt(v) * s + side).double().square().mean(1))
-        found.append((sides[0] + sides[1]) / 2)
+        both = torch.cat([kick, -kick])
+        s = _in_batches(score, a * torch.cat([points, points]) + math.sqrt(v) * both, t)
+        loss = (math.sqrt(v) * s + both).double().square().mean(1)
+        found.append((loss[: len(points)] + loss[len(points) :]) / 2)
     return torch.stack(found, 1)
 
 
