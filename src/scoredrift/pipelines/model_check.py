@@ -125,7 +125,8 @@ def check_model(
     lost = found["fit"].verdict == "failed"
     found["identities"] = _identities(mended, points, times, noise, lost)
     found["weights"] = _weights(mended, others, points, span, generator, lost)
-    found["start law"] = _start_law(points, _Span.of(mended, process), tolerance)
+    end = mended.prediction.clock.t_max
+    found["start law"] = _start_law(points, end if math.isfinite(end) else span.high, tolerance)
     found["steps"] = _priced(mended, points, taken, score, span, integrator, generator, lost)
     model = f"{type(score.prediction).__name__} by {type(score.prediction.clock).__name__}"
     return ModelReport(f"{model} on {len(data)} points, d = {data.shape[1]}", tuple(found.values()))
@@ -200,6 +201,8 @@ def _horizon(
             "start at the last timestep: timestep_spacing='trailing', or 'linspace', in place of 'leading'"
         )
         return ModelFinding("horizon", "failed", words, start, "nats", remedy)
+    if not isinstance(clock, Timesteps):
+        return ModelFinding("horizon", "passed", words, start, "nats")
     return replace(read, text=f"{words}; {read.text}", measured=start, unit="nats")
 
 
@@ -227,17 +230,19 @@ def _weights(
     words = f"½ (ε*² − that of '{name}') = {gap} nats"
     if _clear(gap):
         text = f"the network that is used is worse than '{name}': {words}"
-        remedy = f"sample with the weights of '{name}' (an average of the weights is to be used, not the raw ones)"
+        remedy = (
+            f"sample with the weights of '{name}' (an average of the weights is to be used, not the raw ones)"
+        )
         return ModelFinding("weights", "failed", text, gap, "nats", remedy)
     if all(_clear(-one) for one in gaps.values()):
         return ModelFinding("weights", "passed", f"no other is better: {words}", gap, "nats")
     return ModelFinding("weights", "unknown", f"no difference seen: {words}", gap, "nats", "pass more points")
 
 
-def _start_law(points: Tensor, span: _Span, tolerance: float) -> ModelFinding:
+def _start_law(points: Tensor, end: float, tolerance: float) -> ModelFinding:
     """What is left of the data at the end of the clock."""
-    found, left = _start(points, span.high), math.exp(-span.high / 2)
-    words = f"KL(q_T‖N(0, I)) = {found} nats at T = {span.high:.3g}, where a = {left:.3g} of the signal is left"
+    found, left = _start(points, end), math.exp(-end / 2)
+    words = f"KL(q_T‖N(0, I)) = {found} nats at T = {end:.3g}, where a = {left:.3g} of the signal is left"
     if _clear(found - tolerance):
         remedy = "rescale the table to zero terminal signal (rescale_betas_zero_snr) and train on, or start from q_T"
         return ModelFinding("start law", "failed", words, found, "nats", remedy)

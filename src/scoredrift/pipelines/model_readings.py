@@ -27,6 +27,7 @@ from scoredrift.scores import Images, PredictedScore, Timesteps
 
 _ROUNDS = 4
 _WORST = math.log(1.1)  # log r that a network may have
+_OTHER_KIND = math.log(1.3)  # by which another kind has to be better than one that is of use
 _OFF = 0.2  # by which an identity may be missed
 _FAMILIES = ("prediction", "clock", "offset", "schedule", "data scale", "channels", "horizon")
 _NOT_LOOKED_AT = {
@@ -74,12 +75,17 @@ def _read(
 
 
 def _better(one: _Trial, declared: _Trial) -> bool:
-    """Whether a reading fits, and better than what is declared, at every level of noise."""
-    gap = declared.over(one)
-    if not _clear(gap - one.reading.margin) or one.ratio.value > _WORST + 5 * one.ratio.stderr:
+    """Whether a reading fits, and better than what is declared.
+
+    What is wrong with an honest network by itself may be made up for by another reading. So where the declared one
+    is of use, another has to be better at every level of noise, and by more if it is of another kind.
+    """
+    gap, name = declared.over(one), one.reading.about[0]
+    if one.ratio.value > _WORST + 5 * one.ratio.stderr or not _clear(gap - one.reading.margin):
         return False
-    same = one.reading.points is declared.reading.points
-    return not (same and one.worse_somewhere(declared))
+    if not _clear(-declared.ratio) or one.reading.points is not declared.reading.points:
+        return True
+    return _clear(gap - _OTHER_KIND * (name == "prediction")) and not one.worse_somewhere(declared)
 
 
 def _by_one(one: _Trial, tried: list[_Trial]) -> bool:
@@ -165,7 +171,10 @@ def _identities(
     size = float(torch.stack(own).mean())
     second = Estimate.from_samples(torch.stack(own).add(torch.stack(cross)).mean(0) / size)
     words = f"E[s·x]/d = {first} for −1; E[s·(s + ε/√v)]/E[s·s] = {second} for 0"
-    gaps = [Estimate(abs(first.value + 1) - _OFF, first.stderr), Estimate(abs(second.value) - _OFF, second.stderr)]
+    gaps = [
+        Estimate(abs(first.value + 1) - _OFF, first.stderr),
+        Estimate(abs(second.value) - _OFF, second.stderr),
+    ]
     if any(_clear(gap) for gap in gaps):
         remedy = "no usual mistake: look at the training, the clock and what is done around the network"
         return ModelFinding("identities", "failed", words, first, "", remedy)
@@ -181,7 +190,7 @@ def _precision(score: PredictedScore, data: Tensor, taken: _Sampler | None) -> M
         kept, top = taken.dtype, float(taken.readings.abs().max())
         exact = whole and top <= 2 ** (1 + round(-math.log2(torch.finfo(kept).eps)))
         if not exact:
-            gap = top * torch.finfo(kept).eps
+            gap = 2.0 ** math.floor(math.log2(top)) * torch.finfo(kept).eps if top > 0 else 0.0
             words = f"the readings of the sampler are kept in {kept}, whose numbers near {top:.4g} lie {gap:.2g} apart"
             return ModelFinding(name, "failed", words, remedy="keep timesteps in int64, times in float32")
     told = []

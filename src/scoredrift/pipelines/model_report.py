@@ -92,11 +92,10 @@ class ModelReport:
         Raises:
             ValueError: nothing of that name.
         """
-        for one in self.findings:
-            if one.name == name:
-                return one
-        known = ", ".join(one.name for one in self.findings)
-        _checks.refuse("name", repr(name), f"choose one of {known}")
+        known = {one.name: one for one in self.findings}
+        if name not in known:
+            _checks.refuse("name", repr(name), f"choose one of {', '.join(known)}")
+        return known[name]
 
     @property
     def failed(self) -> tuple[str, ...]:

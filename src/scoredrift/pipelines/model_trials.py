@@ -102,7 +102,9 @@ def _raced(
     best = min(first, key=lambda one: one.ratio.value)
     whole = _tried(declared, times, noise, None)
     later = [
-        one if _clear(one.over(best)) and _clear(one.over(first[0])) else _tried(one.reading, times, noise, None)
+        one
+        if _clear(one.over(best)) and _clear(one.over(first[0]))
+        else _tried(one.reading, times, noise, None)
         for one in first[1:]
     ]
     return whole, later
