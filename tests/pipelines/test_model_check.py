@@ -235,9 +235,9 @@ def test_bad_input_is_refused(begins, remedy, given, rest):
 
 
 def test_findings_say_what_to_do():
-    with pytest.raises(ValueError, match="^remedy"):
+    with pytest.raises(ValueError, match=r"^remedy"):
         ModelFinding("offset", "failed", "shifted")
-    with pytest.raises(ValueError, match="^verdict"):
+    with pytest.raises(ValueError, match=r"^verdict"):
         ModelFinding("offset", "fine", "shifted")
 
 

@@ -27,6 +27,7 @@ from scoredrift.scores import Images, PredictedScore, Timesteps
 
 _ROUNDS = 4
 _WORST = math.log(1.1)  # log r that a network may have
+_OF_USE = math.log(1.03)  # log r that another reading may have; 0 is the best there is for Gaussian data
 _OTHER_KIND = math.log(1.3)  # by which another kind has to be better than one that is of use
 _OFF = 0.2  # by which an identity may be missed
 _FAMILIES = ("prediction", "clock", "offset", "schedule", "data scale", "channels", "horizon")
@@ -81,7 +82,7 @@ def _better(one: _Trial, declared: _Trial) -> bool:
     is of use, another has to be better at every level of noise, and by more if it is of another kind.
     """
     gap, name = declared.over(one), one.reading.about[0]
-    if one.ratio.value > _WORST + 5 * one.ratio.stderr or not _clear(gap - one.reading.margin):
+    if one.ratio.value > _OF_USE or not _clear(gap - one.reading.margin):
         return False
     if not _clear(-declared.ratio) or one.reading.points is not declared.reading.points:
         return True
