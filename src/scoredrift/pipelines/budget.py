@@ -106,7 +106,9 @@ class Budget:
             ValueError: one generation, in which bias and noise cannot be told apart.
         """
         if not isinstance(course, Course):
-            _checks.refuse("course", f"a {type(course).__name__}", "pass Course.of(data, generations, alpha=…)")
+            _checks.refuse(
+                "course", f"a {type(course).__name__}", "pass Course.of(data, generations, alpha=…)"
+            )
         return cls(course.parts, size, course.last)
 
     @classmethod
@@ -228,7 +230,9 @@ class Budget:
 
     def _own_size(self) -> float:
         if self.size is None:
-            _checks.refuse("size", None, "pass the points in the training set of which the noise was measured")
+            _checks.refuse(
+                "size", None, "pass the points in the training set of which the noise was measured"
+            )
         return self.size
 
 
