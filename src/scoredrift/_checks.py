@@ -341,12 +341,17 @@ def target(device: Any = None, dtype: Any = None) -> None:
         refuse("dtype", dtype, "pass float32 or float64, as torch.float32")
     if device is None:
         return
+    present(device)
+    if torch.device(device).type == "meta":
+        refuse("device", repr(device), "pass a device that holds numbers")
+
+
+def present(device: Any) -> None:
+    """Refuse a device that torch does not see."""
     try:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError, TypeError, NotImplementedError) as error:
         refuse("device", repr(device), f"{str(error).splitlines()[0]}; pass cpu, or a device that torch sees")
-    if torch.device(device).type == "meta":
-        refuse("device", repr(device), "pass a device that holds numbers")
 
 
 def generator_on(generator: Any, device: torch.device | None = None) -> torch.Generator:

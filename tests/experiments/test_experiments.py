@@ -175,6 +175,7 @@ def test_command_line_runs_and_lists(tiny, tmp_path):
         (["run", "tiny", "--seed", "-1"], "seed = -1: pass an integer"),
         (["run", "tiny", "--workers", "0"], "workers = 0: pass an integer"),
         (["run", "tiny", "--device", "nonsense"], "device = 'nonsense'"),
+        (["run", "tiny", "--device", "cuda:99"], "device = 'cuda:99'"),
     ],
 )
 def test_command_line_answers_bad_input_in_one_line(tiny, tmp_path, words, message):

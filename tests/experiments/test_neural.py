@@ -52,6 +52,31 @@ def test_what_a_network_does_to_a_law_is_the_same_in_cells_and_on_nodes():
     assert history["wanted"][0].tolist() == pytest.approx([1 / 32] * 32)
 
 
+def test_observability_from_pairs_is_that_of_quadrature_and_changes_nothing_else():
+    """u(x) = −∫ E[(𝒜e)(X_t) | X_{t0} = x] dt with Gaussian kernels on nodes; η = ∫ u² q_{t0} dx / ε*²."""
+    options = {"run": 0, "seed": 1, "device": "cpu", "folder": None, "progress": False}
+    small = {"size": 500, "steps": 200, "generations": 0}
+    plain, seen = run_line(small, **options), run_line(small | {"pairs": 3000}, **options)
+    assert seen.measured[0].keys() - plain.measured[0].keys() == {"eta"}
+    assert all(torch.equal(value, seen.measured[0][name]) for name, value in plain.measured[0].items())
+    ou, nodes = OrnsteinUhlenbeck(), torch.linspace(-9, 9, 801, dtype=torch.float64)
+    error = Flow(mixture_of_three(), ou).error(seen.last().network.score)
+    h, times = float(nodes[1] - nodes[0]), ou.geometric_grid(120).double().flip(0)
+    means = []
+    for t in times.tolist():
+        stein = error.at(nodes[:, None], t).stein
+        a, v = np.exp(-(t - ou.t_min) / 2), -np.expm1(-(t - ou.t_min))
+        if v > 0:
+            kernel = torch.exp(-(nodes - a * nodes[:, None]).square() / (2 * v)) / (2 * np.pi * v) ** 0.5
+            stein = h * kernel @ stein
+        means.append(stein)
+    u = torch.trapezoid(torch.stack(means), times, dim=0)
+    density = mixture_of_three().diffuse(ou.t_min).log_density(nodes[:, None]).exp()
+    eta = float(h * (u.square() * density).sum() / seen["ideal_energy"][0])
+    assert 0.3 < eta <= 1
+    assert abs(float(seen["eta"][0, 0]) - eta) < 5 * float(seen["eta"][0, 1])
+
+
 def test_the_forecast_is_that_of_the_stored_pilot():
     pilot = stored("neural-pilot", "medium")
     parts = bias_of_repeats(forcings(pilot.at("cells", alpha=0.5), 0.5)[:, 1:])

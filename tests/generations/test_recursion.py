@@ -32,6 +32,14 @@ def run(fit=gaussian_fit, target=None, **changes):
     return recurse(fit, target, **(settings | changes))
 
 
+@pytest.mark.parametrize("device", ["cuda:99", "nonsense"])
+def test_a_device_that_torch_does_not_see_is_refused_in_one_line(device, tmp_path):
+    told = rf"^device = '{device}': [^\n]*; pass cpu, or a device that torch sees\Z"
+    with pytest.raises(ValueError, match=told):
+        run(device=device, folder=tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
 def test_the_number_of_fresh_points_is_binomial():
     def fresh(n):
         assert n > 0

@@ -6,6 +6,7 @@ import math
 import pytest
 import torch
 from torch import Tensor
+from torch.optim.swa_utils import AveragedModel
 
 from scoredrift.laws import Gaussian
 from scoredrift.networks import (
@@ -18,6 +19,7 @@ from scoredrift.networks import (
     spread_times,
     train,
 )
+from scoredrift.networks.training import _Run
 from scoredrift.process import OrnsteinUhlenbeck, uniform_times, variance
 
 OU = OrnsteinUhlenbeck()
@@ -166,25 +168,64 @@ def test_the_generator_goes_on_as_after_an_uninterrupted_run(tmp_path):
 def test_average_and_rate_are_those_of_diffusers():
     optimization = pytest.importorskip("diffusers.optimization")
     ema_of = pytest.importorskip("diffusers.training_utils").EMAModel
-    from torch.optim.swa_utils import AveragedModel
-
-    from scoredrift.networks.training import _Run
-
     run = _Run(fresh_network(), points(), OU, QUICK, torch.Generator().manual_seed(5), None, None)
     other = copy.deepcopy(run.network)
     theirs = ema_of(other.parameters(), decay=QUICK.averaging)
     rates = torch.optim.SGD(other.parameters(), lr=QUICK.rate)
     schedule = optimization.get_cosine_schedule_with_warmup(rates, 3, QUICK.steps)
-    assert isinstance(run.average, AveragedModel)
     for _ in range(15):
         assert run.optimiser.param_groups[0]["lr"] == pytest.approx(rates.param_groups[0]["lr"], rel=1e-12)
         run._update()
         theirs.step(run.network.parameters())
         rates.step()
         schedule.step()
-    ours = list(run.average.module.parameters())
+    ours = list(run.average.parameters())
     for mine, their in zip(ours, theirs.shadow_params, strict=True):
         assert torch.allclose(mine, their, rtol=1e-5, atol=1e-7)
+
+
+class Counting(PointNetwork):
+    """Counts its calls in a buffer, which an average has to take over."""
+
+    def __init__(self) -> None:
+        super().__init__(2, width=8, depth=1)
+        self.register_buffer("calls", torch.zeros(1))
+
+    def forward(self, x: Tensor, t: Tensor) -> Tensor:
+        self.calls += 1
+        return super().forward(x, t)
+
+
+@pytest.mark.parametrize("clip", [1e-3, 1e6])
+def test_clipping_and_average_are_those_of_torch_bit_by_bit(clip):
+    recipe = Recipe(steps=60, batch=32, check_every=10, averaging=0.9, clip=clip)
+    network = initialised(Counting, generator=torch.Generator().manual_seed(2))
+    run = _Run(network, points(), OU, recipe, torch.Generator().manual_seed(5), None, None)
+
+    def move(averaged: list[Tensor], current: list[Tensor], count: Tensor | int) -> None:
+        torch._foreach_lerp_(averaged, current, 1 - min(0.9, (1 + float(count)) / (10 + float(count))))
+
+    other = AveragedModel(network, multi_avg_fn=move)
+    before: list[Tensor] = []
+
+    def clipped() -> None:
+        before[:] = [p.grad.clone() for p in network.parameters()]
+        _Run._clip(run)
+
+    run._clip = clipped
+    for _ in range(15):
+        run._update()
+        other.update_parameters(network)
+        after = [p.grad for p in network.parameters()]
+        for p, grad in zip(network.parameters(), before, strict=True):
+            p.grad = grad
+        torch.nn.utils.clip_grad_norm_(network.parameters(), clip)
+        for p, grad in zip(network.parameters(), after, strict=True):
+            assert torch.equal(p.grad, grad)
+        averages = [*run.average.parameters(), *run.average.buffers()]
+        for mine, their in zip(averages, [*other.module.parameters(), *other.module.buffers()], strict=True):
+            assert torch.equal(mine, their)
+    assert float(run.average.calls) == 15
 
 
 def test_training_stops_early_and_returns_the_best():

@@ -1,19 +1,15 @@
 """A run has its own random numbers, and ends with the same digits however rudely it is interrupted."""
 
 import math
-import multiprocessing
-import os
 import random
-import signal
 import sys
-import threading
 import time
 from itertools import product
 
 import pytest
 import torch
-from tqdm import tqdm
 
+from killing import killed_at_the_end, needs_forkserver, wait_until
 from scoredrift import KernelDensity, KernelFit, OrnsteinUhlenbeck, mixture_of_five
 from scoredrift.generations import Accumulate, FreshFraction, Replace, recurse
 from scoredrift.runs import generator_for
@@ -223,16 +219,6 @@ def long_run(folder):
     return recurse(fit, law, regime=FreshFraction(0.5), **rest)
 
 
-def victim(folder, ready):
-    """The run in a process of its own, with a disk slow enough to be caught writing."""
-    torch.set_num_threads(1)
-    tqdm.set_lock(threading.RLock())  # its own lock would outlive a killed process
-    fsync = os.fsync
-    os.fsync = lambda descriptor: (time.sleep(0.02), fsync(descriptor))
-    ready.send(True)
-    long_run(folder)
-
-
 def reached(folder):
     return max((int(path.name[11:15]) for path in folder.glob("generation-*")), default=-1)
 
@@ -241,32 +227,17 @@ def drafts(folder):
     return set(folder.glob(".generation-*"))
 
 
-def wait_until(condition):
-    end = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < end, "no progress"
-        time.sleep(0.0005)
-
-
-@pytest.mark.skipif("forkserver" not in multiprocessing.get_all_start_methods(), reason="needs forkserver")
+@needs_forkserver
 def test_a_run_killed_twenty_times_ends_with_the_numbers_of_one_that_was_left_alone(tmp_path):
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["pytest", "torch", "scoredrift"])  # a restart costs a fork, no import
     choice, ends, in_writing = random.Random(1), [], 0
     for kill in range(KILLS):
-        here, there = context.Pipe(duplex=False)
-        process = context.Process(target=victim, args=(tmp_path, there))
-        process.start()
-        assert here.poll(30)
-        before, wanted = drafts(tmp_path), reached(tmp_path) + choice.randrange(3)
-        wait_until(lambda wanted=wanted: reached(tmp_path) >= wanted)
-        if kill % 2:
-            wait_until(lambda before=before: drafts(tmp_path) - before)
-        else:
-            time.sleep(choice.uniform(0, 0.04))
-        process.kill()
-        process.join()
-        assert process.exitcode == -signal.SIGKILL, "killed, not finished"
+        with killed_at_the_end(long_run, tmp_path):
+            before, wanted = drafts(tmp_path), reached(tmp_path) + choice.randrange(3)
+            wait_until(lambda wanted=wanted: reached(tmp_path) >= wanted)
+            if kill % 2:
+                wait_until(lambda before=before: drafts(tmp_path) - before)
+            else:
+                time.sleep(choice.uniform(0, 0.04))
         ends.append(reached(tmp_path))
         in_writing += bool(drafts(tmp_path) - before)
     assert ends == sorted(ends)

@@ -227,6 +227,18 @@ def test_weights_in_bfloat16_beside_times_in_float32(kind):
     )
 
 
+@pytest.mark.parametrize("kind", ["epsilon", "v_prediction"])
+def test_weights_in_bfloat16_beside_times_of_edm_in_float32(kind):
+    """The library scales the points in float32, too, and combines what the network says in float32."""
+    network = Network(torch.bfloat16)
+    scheduler = diffusers.EDMEulerScheduler(prediction_type=kind)
+    scheduler.set_timesteps(STEPS)
+    y = float(scheduler.init_noise_sigma) * torch.randn(7, 2, generator=seeded(1))
+    score = from_diffusers(network, scheduler)
+    assert score(y, 1.0).dtype == torch.float32
+    euler_chain(network, scheduler, score, y, torch.bfloat16, (2**-8, STEPS * 2**-8))
+
+
 def test_a_chain_to_zero_signal_stops_before_it():
     scheduler = diffusers.DDIMScheduler(rescale_betas_zero_snr=True, prediction_type="v_prediction")
     assert float(scheduler.alphas_cumprod[-1]) == 0

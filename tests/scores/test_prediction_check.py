@@ -168,6 +168,38 @@ def test_a_network_that_is_not_exact_passes_and_one_that_learned_nothing_does_no
             check_prediction(idle, five.sample(100, generator=seeded(1)), generator=seeded(0))
 
 
+def test_a_velocity_network_that_was_trained_is_not_taken_for_one_of_noise():
+    law, g = mixture_of_five(2), seeded(0)
+    body = torch.nn.Sequential(
+        torch.nn.Linear(3, 64),
+        torch.nn.SiLU(),
+        torch.nn.Linear(64, 64),
+        torch.nn.SiLU(),
+        torch.nn.Linear(64, 2),
+    )
+    for part in body.parameters():
+        torch.nn.init.normal_(part, std=0.5 / part.shape[-1] ** 0.5, generator=g)
+    optimiser = torch.optim.Adam(body.parameters(), lr=5e-3)
+
+    def network(x, t):
+        return body(torch.cat([x, t.log()[:, None]], 1))
+
+    for _ in range(500):
+        x, noise = law.sample(256, generator=g).float(), torch.randn(256, 2, generator=g)
+        t = 0.02 * 200 ** torch.rand(256, generator=g)
+        a, sd = torch.exp(-t / 2)[:, None], (-torch.expm1(-t)).sqrt()[:, None]
+        loss = (network(a * x + sd * noise, t) - (a * noise - sd * x)).square().mean()
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    data = law.sample(200, generator=g).float()
+    with torch.no_grad():
+        check_prediction(PredictedScore(network, VelocityPrediction()), data, generator=seeded(1))
+        words = r"^score\.prediction = NoisePrediction\(\) .*: VelocityPrediction\(\) by OwnTime fits best"
+        with pytest.raises(ValueError, match=words):
+            check_prediction(PredictedScore(network, NoisePrediction()), data, generator=seeded(1))
+
+
 @pytest.mark.parametrize("kind", OWN, ids=lambda kind: type(kind).__name__)
 def test_networks_that_are_too_smooth_or_memorised_pass_on_their_data(kind):
     smooth, sharp = (Flow(KernelDensity(DIGITS[:200], width), WIDE) for width in (0.3, 0.02))

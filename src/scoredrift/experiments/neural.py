@@ -27,6 +27,7 @@ from torch import Tensor
 
 from scoredrift import _checks
 from scoredrift.divergences import kl_on_nodes, total_variation_on_nodes
+from scoredrift.estimates import Estimate
 from scoredrift.experiments.base import Experiment, run_cases
 from scoredrift.generations import (
     FreshFraction,
@@ -41,11 +42,13 @@ from scoredrift.generations import (
 )
 from scoredrift.laws import Blend, GaussianMixture, Law, mixture_of_three, on_nodes
 from scoredrift.networks import PointNetwork, Recipe, evenly
+from scoredrift.observability import by_pairs
 from scoredrift.paths import generate_on_nodes, ideal_energy_on_nodes
 from scoredrift.process import OrnsteinUhlenbeck
 from scoredrift.scores import Flow
 
 CELLS = 32
+_TOGETHER = 8192  # points of pairs at once: a law of 800 Gaussians fills the memory with more
 _EVERY = 4  # of the nodes are stored of what a network does to a law
 PROCESS = OrnsteinUhlenbeck()
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -111,6 +114,7 @@ class LineMeasure:
     Args:
         fit: gives the nodes, the process and the steps.
         edges: between the cells.
+        pairs: points for η by pairs, ≥ 2; 0 to leave it out. They have random numbers of their own.
 
     >>> fit = line_fit(size=100, steps=50)
     >>> LineMeasure(fit, tuple(equal_cells(mixture_of_three(), 4).tolist())).edges[1] < 2
@@ -119,9 +123,10 @@ class LineMeasure:
 
     fit: LineFit
     edges: tuple[float, ...]
+    pairs: int = 0
 
     def __call__(self, generation: Generation) -> Measured:
-        """Energies, divergences from q_{t0} and p_{t0}, masses of cells under p̂ and q_{t0}, and p̂ − q_{t0}."""
+        """Energies, divergences from q_{t0} and p_{t0}, masses of cells under p̂ and q_{t0}, p̂ − q_{t0}, and η."""
         model = generation.model
         assert isinstance(model, LineModel)
         nodes, grid, t0 = self.fit.line, model.network.grid, PROCESS.t_min
@@ -130,6 +135,10 @@ class LineMeasure:
         paired = generate_on_nodes(error, nodes, grid)  # from q_T, as the theory has it
         wanted, data = on_nodes(q.diffuse(t0), nodes), on_nodes(p.diffuse(t0), nodes)
         drawn, edges = on_nodes(model, nodes), torch.tensor(self.edges, dtype=torch.float64)
+        seen: dict[str, Estimate] = {}
+        if self.pairs:
+            source = generation.generator
+            seen["eta"] = by_pairs(error, self.pairs, generator=source, batch=_TOGETHER).eta
         return {
             "ideal_energy": ideal_energy_on_nodes(error, nodes, grid),
             "learned_energy": paired.energy,
@@ -140,6 +149,7 @@ class LineMeasure:
             "wanted": _masses_at_t0(q, edges),
             "error": (drawn - wanted)[::_EVERY].float(),
             "held_out": model.network.trained.held_out.min(),
+            **seen,
         }
 
 
@@ -223,7 +233,7 @@ def run_line(
     """One recursion of networks on the line.
 
     Args:
-        settings: size, steps and generations.
+        settings: size, steps, generations and, if η is wanted, pairs.
         run, seed: fix the random numbers.
         device: has to be cpu: the networks are tiny, and the quadrature is in float64.
         folder: checkpoints of this run; None for none.
@@ -252,7 +262,7 @@ def run_line(
         generations=settings["generations"],
         size=size,
         seed=(seed, first + run),
-        measure=LineMeasure(fit, tuple(edges.tolist())),
+        measure=LineMeasure(fit, tuple(edges.tolist()), settings.get("pairs", 0)),
         folder=folder,
         progress=progress,
     )
@@ -279,14 +289,14 @@ def run_all(
     return run_cases(partial(run_line, first=first), settings, over=over, **options)
 
 
-def _scales(quick: str, medium: str, paper: str, generations: int) -> dict[str, dict[str, Any]]:
+def _scales(quick: str, medium: str, paper: str, generations: int, **more: int) -> dict[str, dict[str, Any]]:
     """Scales and what each costs, on one core."""
     sizes = {
         "quick": {"about": quick, "size": 2_000, "steps": 300, "runs": 2},
         "medium": {"about": medium, "size": 8_000, "steps": 1_000, "runs": 5},
         "paper": {"about": paper, "size": 8_000, "steps": 1_000, "runs": 16},
     }
-    return {scale: {**one, "generations": generations} for scale, one in sizes.items()}
+    return {scale: {**one, "generations": generations, **more} for scale, one in sizes.items()}
 
 
 # One generation in many settings: bias and noise of networks; and the recursion, first a little of it, from which

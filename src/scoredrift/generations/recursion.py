@@ -103,11 +103,12 @@ def recurse(
         History.
 
     Raises:
-        ValueError: sizes that are not positive; a regime without ``training_set``; points that are not
-            finite or too few, measurements that are NaN or no numbers, whatever fit, regime or measure refuse
-            (the message names the generation); a folder with the checkpoints of another run, or in which one
-            is at work; settings whose code or state cannot be known, with a folder; or both a folder and a
-            history. Infinite measurements are kept: a divergence can be infinite.
+        ValueError: sizes that are not positive; a device that torch does not see; a regime without
+            ``training_set``; points that are not finite or too few, measurements that are NaN or no numbers,
+            whatever fit, regime or measure refuse (the message names the generation); a folder with the
+            checkpoints of another run, or in which one is at work; settings whose code or state cannot be known,
+            with a folder; or both a folder and a history. Infinite measurements are kept: a divergence can be
+            infinite.
 
     >>> from scoredrift.laws import Gaussian
     >>> from scoredrift.generations import Replace
@@ -121,6 +122,7 @@ def recurse(
     generations = _checks.count("generations", generations, least=0)
     size = _checks.count("size", size, least=2)
     seed_words(seed)
+    _checks.present(device)
     for name, function in (("fit", fit), ("measure", measure)):
         if not (callable(function) or (name == "measure" and function is None)):
             _checks.refuse(name, f"a {type(function).__name__}", "pass a function")

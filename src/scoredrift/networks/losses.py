@@ -113,6 +113,17 @@ def denoising_terms(
     _checks.points("points", points)
     _checks.points("noise", noise, points.shape[1], like=points)
     _checks.vectors("noise", noise, points)
+    return _unchecked_terms(network, points, noise, at, weighting)
+
+
+def _unchecked_terms(
+    network: Callable[[Tensor, Tensor], Tensor],
+    points: Tensor,
+    noise: Tensor,
+    at: ou.RandomTimes,
+    weighting: Weighting,
+) -> Tensor:
+    """``denoising_terms`` of points and noise that are known to be fit, as in each step of a training."""
     clock = at.t.to(points.dtype)
     scale, spread = ou.scale(at.t).to(points.dtype), ou.variance(at.t).sqrt().to(points.dtype)
     predicted = network(scale[:, None] * points + spread[:, None] * noise, clock)

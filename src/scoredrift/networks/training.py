@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -18,11 +18,11 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
-from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
 
 from scoredrift import _checks
-from scoredrift.networks.losses import denoising_terms, spread_times
+from scoredrift.networks.inputs import _fits
+from scoredrift.networks.losses import _unchecked_terms, denoising_terms, spread_times
 from scoredrift.networks.recipes import Recipe, Trained
 from scoredrift.process import OrnsteinUhlenbeck
 from scoredrift.runs import describe, load, locked, place, save
@@ -101,13 +101,15 @@ class _Run:
         _checks.process(process)
         self.process, self.recipe, self.generator = process, recipe, generator
         self.path = None if folder is None else place(folder) / _FILE
-        self.settings = {
-            "recipe": describe(recipe),
-            "process": describe(process),
-            "network": _digest(network.state_dict()),
-            "data": _digest({"data": data} | ({} if judged is None else {"judged": judged})),
-            "generator": _digest({"state": generator.get_state()}),
-        }
+        self.settings: dict[str, Any] = {}
+        if self.path is not None:
+            self.settings = {
+                "recipe": describe(recipe),
+                "process": describe(process),
+                "network": _digest(network.state_dict()),
+                "data": _digest({"data": data} | ({} if judged is None else {"judged": judged})),
+                "generator": _digest({"state": generator.get_state()}),
+            }
         if judged is None:
             order = torch.randperm(len(data), generator=generator, device=data.device)
             self.judged, self.data = data[order[:held]], data[order[held:]]
@@ -123,13 +125,24 @@ class _Run:
         if self.fast:
             network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.called = torch.compile(network) if recipe.compiled else network
-        self.average = AveragedModel(network, multi_avg_fn=self._average).eval()
+        self.average = copy.deepcopy(network).eval()
+        self.trainable = [p for p in network.parameters() if p.requires_grad]
+        # Listed once: a search through the modules in every step costs as much as a layer of a small network.
+        self.pairs = [
+            [one.detach() for one in part]
+            for part in (
+                self.average.parameters(),
+                network.parameters(),
+                self.average.buffers(),
+                network.buffers(),
+            )
+        ]
         self.optimiser = torch.optim.AdamW(
             network.parameters(), lr=recipe.rate, weight_decay=recipe.weight_decay, fused=True
         )
         self.schedule = LambdaLR(self.optimiser, self._share_of_rate)
         self.step, self.best = 0, 0
-        self.best_weights = copy.deepcopy(self.average.module.state_dict())
+        self.best_weights = copy.deepcopy(self.average.state_dict())
         self.steps: list[int] = []
         self.losses: list[float] = []
         self.held_out: list[float] = []
@@ -158,7 +171,7 @@ class _Run:
         if not math.isfinite(held):
             self._lost("loss on what was held out", held, last)
         if not self.held_out or held < min(self.held_out):
-            self.best, self.best_weights = self.step, copy.deepcopy(self.average.module.state_dict())
+            self.best, self.best_weights = self.step, copy.deepcopy(self.average.state_dict())
         self.steps.append(self.step)
         self.losses.append(sum(losses) / len(losses))
         self.held_out.append(held)
@@ -185,9 +198,8 @@ class _Run:
                 remedy = f"it holds another training, which differs in its {name}: take another folder"
                 _checks.refuse("folder", str(self.path.parent), remedy)
         self.network.load_state_dict(_part(state, "network"))
-        self.average.module.load_state_dict(_part(state, "average"))
+        self.average.load_state_dict(_part(state, "average"))
         self.best_weights = _part(state, "best")
-        self.average.n_averaged.fill_(note["step"])
         moments: dict[int, dict[str, Tensor]] = {}
         for key, value in _part(state, "optimiser").items():
             index, _, name = key.partition(".")
@@ -208,7 +220,7 @@ class _Run:
         }
         parts = {
             "network": self.network.state_dict(),
-            "average": self.average.module.state_dict(),
+            "average": self.average.state_dict(),
             "best": self.best_weights,
             "optimiser": moments,
         }
@@ -228,15 +240,34 @@ class _Run:
         at = spread_times(self.process, len(points), generator=self.generator, times=self.recipe.times)
         noise = torch.randn(points.shape, generator=self.generator, dtype=points.dtype, device=points.device)
         with torch.autocast("cuda", torch.bfloat16, enabled=self.fast):
-            loss = denoising_terms(self.called, points, noise, at, self.recipe.weighting).mean()
+            loss = _unchecked_terms(self.called, points, noise, at, self.recipe.weighting).mean()
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.clip)
+        self._clip()
         self.optimiser.step()
         self.schedule.step()
-        self.average.update_parameters(self.network)
+        self._follow()
         self.step += 1
         return loss.detach()
+
+    @torch.no_grad()
+    def _clip(self) -> None:
+        """As ``torch.nn.utils.clip_grad_norm_``, bit by bit, without sorting the gradients by device and dtype."""
+        gradients = [p.grad for p in self.trainable if p.grad is not None]
+        norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
+        torch._foreach_mul_(gradients, (self.recipe.clip / (norm + 1e-6)).clamp(max=1.0))
+
+    @torch.no_grad()
+    def _follow(self) -> None:
+        """The average moves towards the weights; after the first step it is the weights."""
+        averaged, current, own, buffers = self.pairs
+        if self.step == 0:
+            torch._foreach_copy_(averaged, current)
+        else:
+            share = 1 - min(self.recipe.averaging, (1 + self.step) / (10 + self.step))
+            torch._foreach_lerp_(averaged, current, share)
+        if buffers:
+            torch._foreach_copy_(own, buffers)
 
     @torch.no_grad()
     def _judge(self) -> Tensor:
@@ -245,7 +276,7 @@ class _Run:
             at = self.at._replace(t=self.at.t[rows], weight=self.at.weight[rows])
             with torch.autocast("cuda", torch.bfloat16, enabled=self.fast):
                 terms = denoising_terms(
-                    self.average.module, self.judged[rows], self.noise[rows], at, self.recipe.weighting
+                    self.average, self.judged[rows], self.noise[rows], at, self.recipe.weighting
                 )
             total += terms.double().sum()
         return total / len(self.judged)
@@ -257,10 +288,6 @@ class _Run:
             return step / rising
         return 0.5 * (1 + math.cos(math.pi * (step - rising) / (self.recipe.steps - rising)))
 
-    def _average(self, averaged: Sequence[Tensor], current: Sequence[Tensor], count: Tensor | int) -> None:
-        share = 1 - min(self.recipe.averaging, (1 + float(count)) / (10 + float(count)))
-        torch._foreach_lerp_(list(averaged), list(current), share)
-
     def _lost(self, what: str, value: float, step: int) -> None:
         kept = (
             "" if self.path is None or not self.path.exists() else f"; {self.path} is of the last good step"
@@ -270,56 +297,6 @@ class _Run:
             value,
             f"lower rate = {self.recipe.rate}, or scale the data{kept}",
         )
-
-
-def _fits(
-    network: Any, data: Tensor, recipe: Recipe, generator: torch.Generator, judged: Tensor | None
-) -> int:
-    """Number of points to judge by, if all fits together."""
-    if not isinstance(network, torch.nn.Module) or not any(p.requires_grad for p in network.parameters()):
-        _checks.refuse(
-            "network", f"a {type(network).__name__}", "pass a torch.nn.Module with parameters to train"
-        )
-    if isinstance(data, Tensor) and data.ndim > 2:
-        remedy = "pass points [n, d]: Images(network, shape).to_points(images)"
-        _checks.refuse("data.shape", list(data.shape), remedy)
-    if isinstance(data, Tensor) and not data.is_floating_point():
-        remedy = "pass numbers around zero: data.float() / 127.5 - 1 for bytes"
-        _checks.refuse("data.dtype", data.dtype, remedy)
-    _checks.points("data", data)
-    weights = next(p for p in network.parameters() if p.requires_grad)
-    if weights.dtype != data.dtype:
-        _checks.refuse(
-            "data.dtype", data.dtype, f"the network computes in {weights.dtype}; convert one of the two"
-        )
-    if weights.device != data.device:
-        _checks.refuse(
-            "data.device", data.device, f"the network is on {weights.device}; move one with .to(device)"
-        )
-    _checks.generator_on(generator, data.device)
-    if judged is None:
-        held = max(1, round(recipe.held_out * len(data)))
-        rest = len(data) - held
-    else:
-        _checks.points("judged", judged, data.shape[1], like=data)
-        held, rest = len(judged), len(data)
-        if held == 0:
-            _checks.refuse("judged.shape", list(judged.shape), "pass one point or more, [n, d]")
-    if rest < recipe.batch:
-        remedy = (
-            f"{rest} are left to train on, fewer than batch = {recipe.batch}: more data, or a smaller batch"
-        )
-        _checks.refuse("data.shape", list(data.shape), remedy)
-    largest = float(data.abs().max())
-    if largest > 30:
-        remedy = "noise of size 1 is added to it: scale the data to about [−1, 1], or to variance 1"
-        _checks.refuse("data", f"numbers up to {largest:.3g}", remedy)
-    fixed = (data == data[0]).all(0).nonzero()
-    if len(fixed):
-        place = int(fixed[0])
-        remedy = "leave such columns out, or add noise of the size of a grey level to all (dequantise)"
-        _checks.refuse(f"data[:, {place}]", f"always {float(data[0, place]):.4g}", remedy)
-    return held
 
 
 @contextmanager
