@@ -27,7 +27,7 @@ from scoredrift.scores import Images, PredictedScore, Timesteps
 
 _ROUNDS = 4
 _WORST = math.log(1.1)  # log r that a network may have
-_OF_USE = math.log(1.03)  # log r that another reading may have; 0 is the best there is for Gaussian data
+_OF_USE = math.log(1.01)  # log r that another reading may have; 0 is the best there is for Gaussian data
 _OTHER_KIND = math.log(1.3)  # by which another kind has to be better than one that is of use
 _OFF = 0.2  # by which an identity may be missed
 _FAMILIES = ("prediction", "clock", "offset", "schedule", "data scale", "channels", "horizon")
