@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from scoredrift.cli import app
 
-PAGE = (Path(__file__).resolve().parents[2] / "book/part5/recipes.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).resolve().parents[2] / "book/back/recipes.md").read_text(encoding="utf-8")
 SECTIONS = dict(re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", PAGE, re.DOTALL | re.MULTILINE))
 BLOCK = re.compile(r"^```(python|bash)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 

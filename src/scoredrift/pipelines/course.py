@@ -86,8 +86,9 @@ class Course:
 
         Args:
             data: features of N points of the data, ``[N, m]``, on which no generation was trained.
-            generations: features of points of generation 0, 1, …, each ``[n, m]``; generation 0 was trained on data
-                alone.
+            generations: features of points of generation 0, 1, …, each ``[n, m]``, drawn for this purpose: points that
+                the next generation was trained on hand their chance on to it, which is then not taken out but put in.
+                Generation 0 was trained on data alone.
             alpha: fresh fraction α in (0, 1].
 
         Raises:
@@ -157,7 +158,8 @@ class Course:
             within: probability of the interval, in (0, 1).
 
         Returns:
-            Interval of D_N itself, not of its mean.
+            Interval of D_N itself, not of its mean. As an estimate without a bias the value can come out below zero;
+            the interval does not.
 
         Raises:
             ValueError: fewer than three generations, one that has been, or numbers outside their range.

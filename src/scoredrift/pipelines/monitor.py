@@ -150,7 +150,8 @@ class Monitor:
         """Features of points of the next generation; generation 0 is the one that was trained on data alone.
 
         Args:
-            features: of the points, ``[n, m]``, as the model draws them, none chosen.
+            features: of the points, ``[n, m]``, as the model draws them, none chosen, and none that the next
+                generation is trained on.
 
         Returns:
             Reading.
