@@ -28,7 +28,8 @@ from posing_models import (
     readings,
     table,
 )
-from scoredrift.paths import HeunFlow
+from scoredrift import Flow, OrnsteinUhlenbeck
+from scoredrift.paths import Ancestral, HeunFlow, held_energy
 from scoredrift.pipelines import ModelFinding, check_model
 from scoredrift.scores import NoiseLevels, NoisePrediction, PredictedScore, Timesteps, VelocityPrediction
 
@@ -255,3 +256,16 @@ def test_what_was_not_passed_was_not_looked_at():
     assert max(map(len, str(report).splitlines())) <= 76
     with pytest.raises(ValueError, match="choose one of prediction, clock"):
         report["sharpness"]
+
+
+@pytest.mark.parametrize("stride", [5, 50])
+def test_the_price_of_steps_is_the_energy_of_a_held_score(stride):
+    """Down to the last reading: what a last step without noise costs on paths is infinite, and means nothing."""
+    g, chain = seeded(3), torch.arange(999, -1, -stride)
+    score = PredictedScore(network("points", EPS), EPS)
+    found = check_model(score, POINTS.sample(400, generator=g), generator=g, sampler=chain)["steps"].measured
+    times = HO.time(chain.double())
+    flow = Flow(POINTS, OrnsteinUhlenbeck(float(times[-1]), float(times[0])))
+    wanted = 0.5 * held_energy(flow.error(flow), times, Ancestral(), 4_000, generator=g)
+    assert abs((found - wanted).sigmas_from(0)) < 5
+    assert found.stderr < 0.1 * wanted.value

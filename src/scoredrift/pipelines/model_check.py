@@ -67,7 +67,8 @@ def check_model(
         identities      E[s·x] = −d, E[s·(s + ε/√v)] = 0
         weights         no set of others is better
         start law       KL(q_T‖N(0, I)), in nats
-        steps           what the steps of the sampler cost beside infinitely many, in nats
+        steps           what the steps of the sampler cost beside infinitely many, in nats, down to the time of
+                        its last reading (what a last step without noise does after that has no density)
 
     Args:
         score: network with what it is to predict, as the sampler uses it.
@@ -127,7 +128,7 @@ def check_model(
     found["weights"] = _weights(mended, others, points, span, generator, lost)
     end = mended.prediction.clock.t_max
     found["start law"] = _start_law(points, end if math.isfinite(end) else span.high, tolerance)
-    found["steps"] = _priced(mended, points, taken, score, span, integrator, generator, lost)
+    found["steps"] = _priced(mended, points, taken, score, integrator, generator, lost)
     model = f"{type(score.prediction).__name__} by {type(score.prediction.clock).__name__}"
     return ModelReport(f"{model} on {len(data)} points, d = {data.shape[1]}", tuple(found.values()))
 
@@ -256,7 +257,6 @@ def _priced(
     points: Tensor,
     taken: _Sampler | None,
     score: PredictedScore,
-    span: _Span,
     integrator: StochasticIntegrator,
     generator: torch.Generator,
     lost: bool,
@@ -267,12 +267,14 @@ def _priced(
         return ModelFinding("steps", "unknown", "the error of the sampler was not looked at", remedy=remedy)
     grid = taken.grid(score.prediction.clock)
     clock = mended.prediction.clock
-    grid = grid[(grid >= clock.t_min) & (grid <= clock.t_max)]
+    grid = grid[
+        (grid > 0) & (grid >= clock.t_min) & (grid <= clock.t_max)
+    ]  # the last step has no noise: no price
     if lost or len(grid) < 2:
         return ModelFinding("steps", "unknown", "nothing to price while the network does not fit")
-    if not float(grid[-1]) > 0:
-        grid = torch.cat([grid[:-1], torch.tensor([span.low], dtype=grid.dtype)])
     found = _steps(mended, points, grid, integrator, generator)
     count, name = len(grid) - 1, type(integrator).__name__
-    words = f"{count} steps of {name} cost {found} nats beside infinitely many, on paths of the data"
+    words = (
+        f"{count} steps of {name} down to t = {float(grid[-1]):.2g} cost {found} nats beside infinitely many"
+    )
     return ModelFinding("steps", "measured", words, found, "nats")

@@ -43,15 +43,12 @@ class _Sampler:
     dtype: torch.dtype
 
     def grid(self, clock: Clock) -> Tensor:
-        """Times of its steps, to the first time that the clock knows; decreasing."""
+        """Times of its steps, to that of the last reading; decreasing."""
         readings = self.readings
         if isinstance(clock, Timesteps):
             readings = readings.clamp(0, len(clock.alphas_cumprod) - 1)
         times = clock.time(readings).clamp(clock.t_min, clock.t_max)
-        times = times[torch.cat([torch.ones(1, dtype=torch.bool), times.diff() < 0])]
-        if float(times[-1]) > clock.t_min > 0:
-            times = torch.cat([times, torch.tensor([clock.t_min], dtype=torch.float64)])
-        return times
+        return times[torch.cat([torch.ones(1, dtype=torch.bool), times.diff() < 0])]
 
 
 def _sampler(sampler: Any) -> _Sampler:
