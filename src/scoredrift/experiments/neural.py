@@ -317,7 +317,7 @@ NEURAL_PILOT = Experiment(
 NEURAL_LINE = Experiment(
     "neural-line",
     "networks on the line: the recursion at four fresh fractions, everything by quadrature",
-    _scales("ten minutes", "an hour", "three hours", 10),
+    _scales("ten minutes", "an hour", "three hours", 10, pairs=4_000),
     partial(run_all, over={"alpha": (0.1, 0.25, 0.5, 0.9)}, first=1_000),
 )
 NEURAL_RECIPES = Experiment(
