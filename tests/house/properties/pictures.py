@@ -38,6 +38,7 @@ EXEMPT: dict[str, str] = {
     "experiments.FASHION_RESCUE": "an experiment with its settings",
     "experiments.FASHION_SAMPLERS": "an experiment with its settings",
     "experiments.REGIMES": "settings by name",
+    "experiments.RIDGES": "numbers",
     "experiments.SAMPLERS": "settings by name",
     "experiments.CodeEnergies": TRAINS,
     "experiments.SamplerMeasure": TRAINS,
