@@ -3,25 +3,16 @@
 Live forms are on a page that Sphinx builds, served to a real browser.
 """
 
-import functools
-import http.server
-import shutil
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 
+from browsing import CHROMIUM, served
+
 torch.set_num_threads(1)
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-
-
-class Quiet(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *args: object) -> None:
-        pass
 
 
 @pytest.fixture(scope="session")
@@ -34,15 +25,12 @@ def live_folder(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def live_address(live_folder) -> Iterator[str]:
-    handler = functools.partial(Quiet, directory=str(live_folder))
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}/"
-    server.shutdown()
+    with served(live_folder) as address:
+        yield address
 
 
 @pytest.fixture(scope="module")
-def live_browser() -> Iterator[object]:
+def browser() -> Iterator[object]:
     if not CHROMIUM:
         pytest.skip("needs Chromium (Debian: apt-get install chromium)")
     from playwright.sync_api import sync_playwright
@@ -54,11 +42,11 @@ def live_browser() -> Iterator[object]:
 
 
 @pytest.fixture
-def see(live_browser, live_address):
+def see(browser, live_address):
     contexts = []
 
     def open_page(name: str = "index.html", width: int = 1280, **options):
-        context = live_browser.new_context(viewport={"width": width, "height": 900}, **options)
+        context = browser.new_context(viewport={"width": width, "height": 900}, **options)
         contexts.append(context)
         page = context.new_page()
         page.complaints = []
@@ -75,9 +63,9 @@ def see(live_browser, live_address):
 
 
 @pytest.fixture(scope="module")
-def ask(live_browser, live_address):
+def ask(browser, live_address):
     """Values of functions of a module, called in the browser: infinities and NaN come as they are."""
-    page = live_browser.new_page()
+    page = browser.new_page()
     page.goto(live_address + "index.html")
 
     def values(module: str, body: str, settings: list) -> list:

@@ -303,9 +303,9 @@ def test_pages_without_a_form_load_no_script_of_it(live_folder) -> None:
         assert ("live/live.css" in text) == ("const $calculator" in text) == loaded
 
 
-def test_a_page_opened_from_a_disk_has_its_forms(live_folder, live_browser) -> None:
+def test_a_page_opened_from_a_disk_has_its_forms(live_folder, browser) -> None:
     """Where browsers load no modules."""
-    page = live_browser.new_page()
+    page = browser.new_page()
     page.goto((live_folder / "index.html").as_uri())
     page.wait_for_selector(".live[data-ready=yes] input")
     assert page.locator(".live[data-ready=yes]").count() == len(live_site.KINDS)

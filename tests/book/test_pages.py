@@ -3,17 +3,14 @@
 Screenshots (wide, narrow, dark, print) are left in _build/screenshots for people to look at.
 """
 
-import functools
-import http.server
 import re
-import shutil
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import nbformat
 import pytest
 
+from browsing import CHROMIUM, served
 from page_probes import (
     CUT_CODE,
     CUT_FORMULAS,
@@ -33,7 +30,6 @@ from page_probes import (
 ROOT = Path(__file__).resolve().parents[2]
 HTML = ROOT / "_build/html"
 SHOTS = ROOT / "_build/screenshots"
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 PAGES = sorted(str(p.relative_to(HTML)) for p in (HTML / "book").rglob("*.html"))
 VIEWS = {"wide": (1280, "light"), "narrow": (390, "light"), "dark": (1280, "dark"), "print": (718, "dark")}
 
@@ -45,28 +41,10 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-class Quiet(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *args: object) -> None:
-        pass
-
-
 @pytest.fixture(scope="module")
 def site() -> Iterator[str]:
-    handler = functools.partial(Quiet, directory=str(HTML))
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}/"
-    server.shutdown()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[object]:
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        yield opened
-        opened.close()
+    with served(HTML) as address:
+        yield address
 
 
 @pytest.fixture

@@ -212,3 +212,12 @@ def test_evidence_in_a_loop_is_that_of_its_looks():
     alarm = history["evidence"] >= -math.log(0.8 * 0.05)
     seen = Evidence.against(torch.randn(200, 2, generator=seeded(8)), tolerance=0.2)
     assert (seen.alarm, bool(alarm[0])) == (False, False)
+
+
+@pytest.mark.parametrize(
+    ("run_one", "what"), [(watch_run, {"kind": "edge"}), (run_pipeline, {"pipeline": "gaussian"})]
+)
+def test_another_device_is_refused(run_one, what):
+    """Else the result would say that it came from there."""
+    with pytest.raises(ValueError, match=r"^device = cuda: .* on the CPU"):
+        run_one({}, **what, run=0, seed=1, device="cuda", folder=None, progress=False)

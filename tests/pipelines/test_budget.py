@@ -171,6 +171,7 @@ def test_all_else_is_what_generations_say():
         (lambda: Budget(PARTS, size=10).schedule([0.5], [1]), "sizes"),
         (lambda: Budget(PARTS).regimes(-1, alpha=0.5), "generation"),
         (lambda: Budget.of_course(PARTS), "course"),
+        (lambda: Budget.of_coherence(-0.1, 0.5, alpha=0.5), "forcing"),
         (lambda: Budget.of_coherence(0.1, 1.5, alpha=0.5), "coherence"),
         (lambda: Budget.of_coherence(0.1, 0.5, alpha=1.0), "alpha"),
     ],

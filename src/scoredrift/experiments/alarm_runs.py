@@ -23,6 +23,7 @@ import torch
 from scipy.stats import f as fisher
 from torch import Tensor
 
+from scoredrift import _checks
 from scoredrift.datasets import frechet_distance, kernel_distance
 from scoredrift.experiments.base import Experiment, run_cases
 from scoredrift.experiments.retrainings import View
@@ -242,7 +243,7 @@ def watch_run(
         settings: an entry of the scales of ``PIPELINES_ALARMS``.
         kind: a name of ``PUSHES``.
         run, seed: fix the random numbers, with the kind.
-        device: torch device; small as they are, all runs are on the CPU.
+        device: has to be cpu: the loops are small.
         folder: not used: a run takes a second.
         progress: as for ``recurse``.
 
@@ -256,7 +257,9 @@ def watch_run(
     >>> bool((watch_run(small, kind="edge", **here)["within"] >= 1 / 1.2 - 1e-6).all())
     True
     """
-    del device, folder
+    if torch.device(device).type != "cpu":
+        _checks.refuse("device", device, "these loops are small; run them on the CPU")
+    del folder
     tolerance, last, push = settings["tolerance"], settings["generations"], PUSHES[kind]
     place = list(PUSHES).index(kind)
     g = generator_for((seed, run), kind, "loop")

@@ -23,9 +23,9 @@ from scoredrift.estimates import Estimate
 from scoredrift.experiments.alarm_runs import PUSHES
 from scoredrift.experiments.result import Result
 from scoredrift.experiments.shares import Share
+from scoredrift.pipelines import Evidence
 
 LEVEL = 0.05
-_OF_EVIDENCE = 0.8  # share of the level that is left when the error of the data's mean has its own
 _SLACK = 1e-6  # of float32
 WARNINGS = ("forecast", "forecast, low end")
 
@@ -87,7 +87,7 @@ def alarms(result: Result, kind: str) -> dict[str, Tensor]:
     told[:, 2 : looks - 1] = of("forecast")[:, 0]
     frechet, kernel = of("frechet"), of("kernel")
     found = {
-        "evidence": of("evidence") >= -math.log(_OF_EVIDENCE * LEVEL),
+        "evidence": of("evidence") >= Evidence.enough(LEVEL),
         WARNINGS[0]: told[..., 0] > tolerance,
         WARNINGS[1]: told[..., 1] > tolerance,
     }

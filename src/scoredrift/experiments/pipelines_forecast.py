@@ -146,7 +146,7 @@ def run_pipeline(
         settings: an entry of the scales of ``PIPELINES_FORECAST``.
         pipeline: a name of ``RETRAININGS``.
         run, seed: fix the random numbers, with the name.
-        device: torch device; small as they are, all runs are on the CPU.
+        device: has to be cpu: the loops are small.
         folder, progress: as for ``recurse``.
         own: a retraining loop of one's own, under that name.
 
@@ -161,7 +161,8 @@ def run_pipeline(
     >>> run_pipeline(small, pipeline="gaussian", **here)["forecast"].shape
     torch.Size([1, 3, 3])
     """
-    del device
+    if torch.device(device).type != "cpu":
+        _checks.refuse("device", device, "these loops are small; run them on the CPU")
     one = RETRAININGS[pipeline] if own is None else own
     last, numbers = settings["generations"], partial(generator_for, (seed, run), pipeline)
     judge = partial(

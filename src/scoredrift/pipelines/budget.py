@@ -128,7 +128,11 @@ class Budget:
         Raises:
             ValueError: numbers outside their ranges; α = 1, where nothing is inherited.
         """
-        found = forcing if isinstance(forcing, Estimate) else Estimate(_checks.number("forcing", forcing))
+        found = (
+            forcing
+            if isinstance(forcing, Estimate)
+            else Estimate(_checks.number("forcing", forcing, low=0.0))
+        )
         one = _checks.number("coherence", coherence, low=0.0, high=1.0)
         unit = bias_and_noise(steady_state(1.0, alpha=alpha, coherence=one), 1.0, alpha=alpha)
         return cls(BiasAndNoise(*(part.value * found for part in unit)), size)

@@ -126,7 +126,16 @@ class Evidence:
     @property
     def alarm(self) -> bool:
         """Whether W has ever reached 1/a."""
-        return self.highest >= -math.log((1 - _OF_REFERENCE) * self.level)
+        return self.highest >= Evidence.enough(self.level)
+
+    @staticmethod
+    def enough(level: float) -> float:
+        """log 1/a, from which on there is an alarm.
+
+        Args:
+            level: a + a' in (0, 1), probability of a false alarm over the whole run.
+        """
+        return -math.log((1 - _OF_REFERENCE) * level)
 
     def look(self, features: Tensor) -> Evidence:
         """With points of one more generation, or some more points of the same.

@@ -267,11 +267,11 @@ def _priced(
         return ModelFinding("steps", "unknown", "the error of the sampler was not looked at", remedy=remedy)
     grid = taken.grid(score.prediction.clock)
     clock = mended.prediction.clock
-    grid = grid[
-        (grid > 0) & (grid >= clock.t_min) & (grid <= clock.t_max)
-    ]  # the last step has no noise: no price
-    if lost or len(grid) < 2:
+    grid = grid[(grid > 0) & (grid >= clock.t_min) & (grid <= clock.t_max)]
+    if lost:
         return ModelFinding("steps", "unknown", "nothing to price while the network does not fit")
+    if len(grid) < 2:
+        return ModelFinding("steps", "unknown", "one step alone has no price: the last one adds no noise")
     found = _steps(mended, points, grid, integrator, generator)
     count, name = len(grid) - 1, type(integrator).__name__
     words = (
