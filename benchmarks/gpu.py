@@ -3,7 +3,8 @@
 N = M = 100 000 points of the five-Gaussian law in R^10, float32, h = 0.6, t = t0 = 0.02. In one run:
 two ceilings of the device (fused multiply-adds and exponentials a second, both from kernels that do
 nothing else), our score and one Euler–Maruyama step with it, torch's attention, softmax in chunks,
-KeOps where it is installed, and other plans of our kernel, as many as there is time for.
+KeOps where it is installed, the score of the empirical law of 50 000 coloured pictures beside its two matrix
+products, and other plans of our kernel, as many as there is time for.
 
     python benchmarks/gpu.py --out FOLDER    # needs a CUDA device and Triton
     python benchmarks/gpu.py --rehearse      # the same on the CPU, with 64 points, in Triton's interpreter
@@ -136,6 +137,37 @@ def main_rows(setting: Setting) -> Iterator[Row]:
         yield route(name)
 
 
+def image_rows(device: str, *, rehearse: bool) -> Iterator[Row]:
+    """The score of the empirical law of pictures, 32 × 32 in colour, beside its two matrix products alone."""
+    n, rows, dim = (80, 10, 600) if rehearse else (50_000, 1000, 3072)
+    g = torch.Generator(device).manual_seed(2602)
+    patterns, mixture = (torch.randn(size, generator=g, device=device) for size in ((20, dim), (n, 20)))
+    images = 0.1 * torch.randn(n, dim, generator=g, device=device)
+    images = (images + 0.5 / 20**0.5 * mixture @ patterns).clamp(-1, 1)
+    weights = torch.empty(rows, n, device=device)
+
+    def products() -> Tensor:
+        return torch.matmul(x, images.T, out=weights) @ images
+
+    def softmax() -> Tensor:
+        gain = float(scale(t)) / float(variance(t))
+        logits = torch.addmm(
+            images.square().sum(1), x, images.T, beta=-0.5 * gain * float(scale(t)), alpha=gain
+        )
+        return (float(scale(t)) * torch.softmax(logits, 1) @ images - x) / float(variance(t))
+
+    law = KernelDensity(images, 1e-3)
+    for t in (0.002, 0.02, 2.0):
+        x = law.diffuse(t).sample(rows, generator=g)
+        exact = KernelDensity(images.double(), 1e-3).at(x[:100].double(), t).score
+        routes = {"scoredrift": lambda t=t, x=x: law.at(x, t).score, "softmax": softmax}
+        for name, route in routes.items():
+            off = float((route()[:100].double() - exact).norm() / exact.norm())
+            took = seconds(route, device)
+            yield {"group": "images", "name": f"{name}, t = {t}", "median": took, "relative_error": off}
+    yield {"group": "images", "name": "products", "median": seconds(products, device)}
+
+
 def plans() -> list[Any]:
     """The usual plan of the kernel, and others; those that take long to compile come last."""
     from scoredrift.attention.triton import Plan
@@ -173,6 +205,8 @@ def measure(out: Path, *, rehearse: bool, until: float) -> None:
 
     setting = Setting(64 if rehearse else 100_000, device)
     for row in main_rows(setting):
+        keep(row)
+    for row in image_rows(device, rehearse=rehearse):
         keep(row)
     for plan in plans():
         if time.time() > until:

@@ -3,7 +3,8 @@
     python benchmarks/pixels.py --out FOLDER --until $(($(date +%s) + 300))
     python benchmarks/pixels.py --out FOLDER --rehearse                      # the same on the CPU, tiny
 
-Each run is a process of its own: one network alone leaves most of the device idle. The result is written anew
+Each run is a process of its own: one network alone leaves most of the device idle. Networks go through
+torch.compile, which takes a minute or two before the first generation. The result is written anew
 after every generation that all have ended, and none is begun that would end too late. Exit status 0: complete;
 75: stopped for lack of time, with a result that says which generation it reached; 1: a process failed, or
 nothing was reached.
@@ -60,6 +61,7 @@ def one(arguments: argparse.Namespace) -> int:
             generations=index,
             after=history,
             pictures=pictures,
+            compiled=not (arguments.rehearse or arguments.eager),
         )
         took = time.time() - began
         values = {name: history[name] for name in history.keys()}  # noqa: SIM118
@@ -95,6 +97,7 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=Path("results/gpu"), help="folder of the result")
     parser.add_argument("--until", type=float, default=math.inf, help="be done by this time.time()")
     parser.add_argument("--rehearse", action="store_true", help="tiny, on the CPU; numbers mean nothing")
+    parser.add_argument("--eager", action="store_true", help="networks as they are, without torch.compile")
     parser.add_argument("--alpha", type=float, help="of one run; all if it is left out")
     parser.add_argument("--run", type=int, default=0, help="number of the run")
     arguments = parser.parse_args()
@@ -109,7 +112,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         parts = Path(folder)
         words = [sys.executable, __file__, "--out", folder, "--until", str(arguments.until)]
-        words += ["--rehearse"] if arguments.rehearse else []
+        words += [f"--{word}" for word in ("rehearse", "eager") if getattr(arguments, word)]
         processes = [
             subprocess.Popen([*words, "--alpha", str(alpha), "--run", str(run)], env=own)
             for alpha, run in pairs

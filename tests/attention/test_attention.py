@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from helpers import needs_cuda, points, repeatable, seeded
 from scoredrift import GaussianMixture, KernelDensity, mixture_of_five
-from scoredrift.attention import Moments, fused, local_blocks, plain_moments, softmax_moments
+from scoredrift.attention import Moments, fused, local_blocks, plain, plain_moments, softmax_moments
 
 ROUNDING = {torch.float32: {"rtol": 3e-5, "atol": 1e-4}, torch.float64: {"rtol": 1e-11, "atol": 1e-11}}
 each_route = pytest.mark.parametrize("route", [softmax_moments, plain_moments])
@@ -42,7 +42,7 @@ def agree(found, y, gain, centres, log_weights=None, **tolerance):
 @pytest.fixture
 def small_blocks(monkeypatch):
     monkeypatch.setattr(fused, "_ROWS_ON_CPU", 4)
-    monkeypatch.setattr(fused, "_ENTRIES", 40)
+    monkeypatch.setattr(plain, "_ENTRIES", 40)
 
 
 @each_route
@@ -151,13 +151,13 @@ def test_memory_does_not_grow_with_the_product_of_queries_and_centres():
 
 
 def test_plain_route_holds_few_logits_at_once(small_blocks, monkeypatch):
-    block, held = fused._plain_block, []
+    block, held = plain._plain_block, []
 
     def watched(y, gain, centres, log_weights):
         held.append(len(y) * len(centres))
         return block(y, gain, centres, log_weights)
 
-    monkeypatch.setattr(fused, "_plain_block", watched)
+    monkeypatch.setattr(plain, "_plain_block", watched)
     plain_moments(points(0, 50, 2), torch.ones(50).double(), points(1, 7, 2))
     assert sum(held) == 50 * 7
     assert max(held) <= 40

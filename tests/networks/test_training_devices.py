@@ -5,6 +5,7 @@ On CUDA networks compute in bfloat16, so that losses agree to a per cent and not
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -93,9 +94,29 @@ def test_what_was_interrupted_goes_on(name, device, tmp_path, monkeypatch):
 
 
 @needs_cuda
-def test_a_compiled_network_learns_the_same():
-    plain, compiled = (learned("unet", "cuda", compiled=c) for c in (False, True))
-    assert torch.allclose(plain.held_out, compiled.held_out, rtol=0.02)
+def test_a_compiled_network_learns_and_draws_the_same():
+    recipe = Recipe(60, batch=64, rate=3e-3, averaging=0.9, check_every=20)
+    fits = [
+        NetworkFit(NETWORKS["dropping unet"][0], replace(recipe, compiled=c), OU, steps=5) for c in (0, 1)
+    ]
+    plain, compiled = (fit(pictures(1000, "cuda"), generator=seeded(1, "cuda")) for fit in fits)
+    # Dropout falls elsewhere, as the compiler draws its numbers in another order.
+    assert torch.allclose(plain.trained.held_out, compiled.trained.held_out, rtol=0.1)
+    again = replace(compiled, compiled=False)
+    one, other = (model.sample(300, generator=seeded(2, "cuda")) for model in (compiled, again))
+    assert float((one - other).abs().mean()) < 0.01
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("training", [True, False])
+def test_a_network_is_one_graph_for_the_compiler(name, training):
+    """A check that looks at values would break it, and wait for the device in each step."""
+    network = initialised(NETWORKS[name][0], generator=seeded(7)).train(training)
+    x, t = torch.randn(4, 64, generator=seeded(1)), torch.full((4,), 0.5)
+    torch._dynamo.reset()
+    with torch.random.fork_rng():
+        found = torch.compile(network, backend="eager", fullgraph=True)(x, t)
+    assert training or torch.equal(found, network(x, t))
 
 
 @pytest.mark.parametrize("device", DEVICES)
@@ -125,8 +146,6 @@ def moments(generation):
 
 @pytest.mark.parametrize("device", DEVICES)
 def test_the_parts_in_which_a_network_sees_points_do_not_matter(device):
-    from dataclasses import replace
-
     x = pictures(300, device)
     recipe = Recipe(20, batch=64)
     model = NetworkFit(NETWORKS["unet"][0], recipe, OU, steps=5)(x, generator=seeded(1, device))

@@ -6,6 +6,8 @@ in one pass on the CPU. Its twin for CUDA, in Triton, is ``scoredrift.attention.
 where Triton is installed.
 """
 
-from scoredrift.attention.fused import Moments, local_blocks, plain_moments, softmax_moments
+from scoredrift.attention.blocks import local_blocks
+from scoredrift.attention.fused import softmax_moments
+from scoredrift.attention.plain import Moments, plain_moments
 
 __all__ = ["Moments", "local_blocks", "plain_moments", "softmax_moments"]

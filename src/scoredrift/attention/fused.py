@@ -27,45 +27,30 @@ import functools
 import importlib.util
 import math
 from collections.abc import Callable
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from scoredrift import _checks
+from scoredrift.attention.blocks import local_blocks
+from scoredrift.attention.plain import Moments, _doubtful, _fit, _plain, _taken_again
+from scoredrift.attention.wide import _wide
 
 # Queries that share an origin, at most: the fewer, the closer the origin and the more digits; the more,
 # the less work around the kernel.
 _ROWS_ON_CPU, _ROWS_ON_CUDA = 1536, 128
-# Entries of the array, queries × centres × dimensions, that the plain route holds at once.
-_ENTRIES = 2**19
+# Dimensions from which on two matrix products are faster than fused attention.
+_WIDE = 512
 # Queries, keys and values to averages and log-sums.
 _Kernel = Callable[..., tuple[Tensor, Tensor]]
-
-
-class Moments(NamedTuple):
-    """Softmax moments of the centres as seen from each query.
-
-    Args:
-        shift: Σ r_j (c_j − y), shape ``[n, d]``.
-        scatter: Σ r_j ‖c_j − y − shift‖², shape ``[n]``.
-        log_sum: log Σ exp(logit_j), shape ``[n]``.
-
-    >>> one = torch.ones(1)
-    >>> softmax_moments(torch.zeros(1, 1), one, torch.tensor([[3.0]]))
-    Moments(shift=tensor([[3.]]), scatter=tensor([0.]), log_sum=tensor([-4.5000]))
-    """
-
-    shift: Tensor
-    scatter: Tensor
-    log_sum: Tensor
 
 
 def softmax_moments(y: Tensor, gain: Tensor, centres: Tensor, log_weights: Tensor | None = None) -> Moments:
     """Softmax moments by the fastest route that the device has; memory grows with N + M only.
 
-    On CPUs this is torch's fused attention, on CUDA a Triton kernel (float32, d ≤ 128); elsewhere, where
-    this torch has no such kernel, and where the inputs ask for gradients, the plain route.
+    On CPUs this is torch's fused attention, on CUDA a Triton kernel (float32, d ≤ 128), and in more dimensions
+    two matrix products with blocks of the weights between them; where this torch has no such kernel, and where the
+    inputs ask for gradients, the plain route.
 
     Args:
         y: queries, shape ``[n, d]``.
@@ -88,6 +73,8 @@ def softmax_moments(y: Tensor, gain: Tensor, centres: Tensor, log_weights: Tenso
     inputs = (y, gain, centres) if log_weights is None else (y, gain, centres, log_weights)
     if _checks.followed(*inputs) or len(y) == 0:
         return _plain(y, gain, centres, log_weights)
+    if y.shape[1] >= _WIDE:
+        return _wide(y, gain, centres, log_weights)
     if y.device.type == "cpu" and (kernel := _kernel_on_cpu(y.dtype)):
         return _fused_on_cpu(kernel, y, gain, centres, log_weights)
     if y.device.type == "cuda" and y.dtype == torch.float32 and importlib.util.find_spec("triton"):
@@ -95,92 +82,11 @@ def softmax_moments(y: Tensor, gain: Tensor, centres: Tensor, log_weights: Tenso
     return _plain(y, gain, centres, log_weights)
 
 
-def plain_moments(y: Tensor, gain: Tensor, centres: Tensor, log_weights: Tensor | None = None) -> Moments:
-    """Softmax moments written out, all differences before squares and sums, a block of queries at a time.
-
-    The reference for the fused routes, and the route that automatic differentiation can follow.
-
-    Args:
-        y, gain, centres, log_weights: as for ``softmax_moments``.
-
-    Returns:
-        Moments.
-
-    Raises:
-        ValueError: as for ``softmax_moments``.
-
-    >>> plain_moments(torch.zeros(1, 1), torch.ones(1), torch.tensor([[3.0], [3.0]])).shift
-    tensor([[3.]])
-    """
-    _fit(y, gain, centres, log_weights)
-    return _plain(y, gain, centres, log_weights)
-
-
-def _fit(y: Tensor, gain: Tensor, centres: Tensor, log_weights: Tensor | None) -> None:
-    _checks.points("y", y)
-    _checks.points("centres", centres, y.shape[1], like=y)
-    if centres.numel() == 0:
-        _checks.refuse("centres.shape", list(centres.shape), "pass one or more centres in R^d, [m, d]")
-    for name, vector, size in (("gain", gain, len(y)), ("log_weights", log_weights, len(centres))):
-        if vector is not None or name == "gain":
-            vector = _checks.floating(name, vector)
-            _checks.points(name, vector[None] if vector.ndim == 1 else vector, size, like=y)
-            if vector.ndim != 1:
-                _checks.refuse(f"{name}.shape", list(vector.shape), f"pass a vector, [{size}]")
-    if not _checks.holds(gain > 0):
-        _checks.refuse("gain", float(gain.min()), "pass gains > 0")
-
-
-def _plain(y: Tensor, gain: Tensor, centres: Tensor, log_weights: Tensor | None) -> Moments:
-    rows = max(1, _ENTRIES // centres.numel())
-    blocks = [
-        _plain_block(y_block, gain_block, centres, log_weights)
-        for y_block, gain_block in zip(y.split(rows), gain.split(rows), strict=True)
-    ]
-    return Moments(*(torch.cat(parts) for parts in zip(*blocks, strict=True)))
-
-
-def _plain_block(y: Tensor, gain: Tensor, centres: Tensor, log_weights: Tensor | None) -> Moments:
-    log_weights = centres.new_zeros(len(centres)) if log_weights is None else log_weights
-    away = centres - y[:, None]
-    top = (log_weights - 0.5 * gain[:, None] * away.square().sum(2)).argmax(1)
-    near, first = centres[top] - y, log_weights[top]
-    local = centres - centres[top][:, None]
-    products = (local * (away + near[:, None])).sum(2)
-    logits = log_weights - first[:, None] - 0.5 * gain[:, None] * products
-    share = torch.softmax(logits, dim=1)
-    mean = (share[:, :, None] * local).sum(1)
-    scatter = (share * (local - mean[:, None]).square().sum(2)).sum(1)
-    peak = first - 0.5 * gain * near.square().sum(1)
-    return Moments(near + mean, scatter, peak + torch.logsumexp(logits, dim=1))
-
-
-def _doubtful(shift: Tensor, scatter: Tensor, gain: Tensor, own: Tensor) -> Tensor:
-    """Where rounding may show in shift or scatter; ``own`` is the square of y in its block's coordinates."""
-    dim, size = shift.shape[-1], shift.square().sum(-1)
-    eps = torch.finfo(shift.dtype).eps
-    allowed = 3 * eps**0.5
-    of_logits = eps * gain * (own + size + scatter.abs())
-    width = gain * scatter.abs() + of_logits  # and its own rounding
-    sure = of_logits * (1 + width) <= allowed * dim
-    return ~(sure & (of_logits.square() * width <= allowed**2 * (gain * size + dim)))
-
-
-def _taken_again(
-    found: Moments, doubtful: Tensor, y: Tensor, gain: Tensor, centres: Tensor, log_weights: Tensor | None
-) -> Moments:
-    again = doubtful.nonzero()[:, 0]
-    if len(again):
-        for part, right in zip(found, _plain(y[again], gain[again], centres, log_weights), strict=True):
-            part[again] = right
-    return found
-
-
 def _fused_on_cuda(y: Tensor, gain: Tensor, centres: Tensor, log_weights: Tensor | None) -> Moments:
     from scoredrift.attention import triton  # needs Triton, which comes with CUDA builds of torch
 
     if y.shape[1] > triton.MAX_DIM:
-        return _plain(y, gain, centres, log_weights)
+        return _wide(y, gain, centres, log_weights)
     blocks = local_blocks(y, _ROWS_ON_CUDA)
     order = blocks.flatten()
     shift, spread, log_sum = triton.moments(y[order], gain[order], centres.contiguous(), log_weights)
@@ -242,39 +148,3 @@ def _fused_on_cpu(
         result.log_sum[block] = log_sums.reshape(g.shape).to(y.dtype) - 0.5 * g * own
         doubtful[block] = _doubtful(shift, scatter, g, own)
     return _taken_again(result, doubtful, y, gain, centres, log_weights)
-
-
-def local_blocks(y: Tensor, rows: int) -> Tensor:
-    """Indices of the points in blocks of near neighbours, at most ``rows`` to a block.
-
-    The points are halved at their median along the coordinate in which they spread most, again and
-    again, as a k-d tree does, until the parts are small enough; all parts of a depth at once.
-
-    Args:
-        y: points, shape ``[n, d]``.
-        rows: largest size of a block ≥ 1.
-
-    Returns:
-        Indices, shape ``[2^depth, size]``; a few points appear twice where n is not a multiple.
-
-    Raises:
-        ValueError: no points, points that are not finite, or rows < 1.
-
-    >>> local_blocks(torch.tensor([[5.0], [1.0], [6.0], [0.0]]), 2).tolist()
-    [[3, 1], [0, 2]]
-    """
-    _checks.points("y", y)
-    if y.numel() == 0:
-        _checks.refuse("y.shape", list(y.shape), "pass one or more points in R^d")
-    rows = _checks.count("rows", rows)
-    n, depth = len(y), 0
-    while n > rows << depth:
-        depth += 1
-    size = -(-n // (1 << depth))
-    blocks = (torch.arange(size << depth, device=y.device) % n)[None]
-    for _ in range(depth):
-        some = blocks[:, :: max(1, blocks.shape[1] // 128)]  # enough to see where a part spreads most
-        axis = y[some].var(1, correction=0).argmax(1)
-        along = y[blocks, axis[:, None]]
-        blocks = blocks.gather(1, along.argsort(dim=1)).reshape(2 * len(blocks), -1)
-    return blocks

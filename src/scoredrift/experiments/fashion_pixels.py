@@ -80,12 +80,13 @@ class ByteFit:
         return ByteModel(self.fit(data, generator=generator), self.shape)
 
 
-def pixel_fit(settings: Mapping[str, Any], shape: tuple[int, int, int]) -> ByteFit:
+def pixel_fit(settings: Mapping[str, Any], shape: tuple[int, int, int], *, compiled: bool = False) -> ByteFit:
     """How the U-Net of these experiments is trained and sampled.
 
     Args:
         settings: channels, steps of training, batch, rate, steps of the sampler.
         shape: (C, H, W).
+        compiled: let ``torch.compile`` translate the network.
 
     >>> pixel_fit({"channels": (8,), "steps": 10, "batch": 4, "rate": 1e-3, "sampler": 5}, (1, 8, 8)).fit.steps
     5
@@ -99,6 +100,7 @@ def pixel_fit(settings: Mapping[str, Any], shape: tuple[int, int, int]) -> ByteF
         weight_decay=1e-4,
         held_out=0.05,
         check_every=max(1, steps // 4),
+        compiled=compiled,
     )
     build = partial(image_unet, shape, channels=tuple(settings["channels"]), dropout=0.1)
     fit = NetworkFit(build, recipe, PROCESS, steps=settings["sampler"], integrator=HeunFlow())
@@ -117,6 +119,7 @@ def run_pixels(
     generations: int | None = None,
     after: History | None = None,
     pictures: Pictures | None = None,
+    compiled: bool = False,
 ) -> History:
     """One recursion of a U-Net. Runs of different α have no random numbers in common.
 
@@ -129,6 +132,7 @@ def run_pixels(
         generations: how many; None for those of the settings.
         after: history to be continued.
         pictures: data law; None for Fashion-MNIST.
+        compiled: let ``torch.compile`` translate the networks, which pays on a GPU.
 
     >>> from scoredrift.experiments import digits_pictures
     >>> tiny = {"channels": (8, 16), "steps": 2, "batch": 8, "rate": 1e-3, "sampler": 2, "size": 100}
@@ -139,7 +143,7 @@ def run_pixels(
     """
     world = (fashion_pictures() if pictures is None else pictures).to(device)
     return recurse(
-        pixel_fit(settings, world.shape),
+        pixel_fit(settings, world.shape, compiled=compiled),
         world.law,
         regime=FreshFraction(alpha),
         generations=settings["generations"] if generations is None else generations,

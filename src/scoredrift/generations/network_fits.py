@@ -44,7 +44,8 @@ class NetworkModel:
         integrator: numerical method of one step.
         dim: d.
         dtype: precision of the points.
-        rows: points that the network sees at once, which bounds the memory.
+        rows: points that the network sees at once, at most, which bounds the memory.
+        compiled: let ``torch.compile`` translate the network.
 
     >>> from scoredrift.networks import PointNetwork
     >>> trained = Trained(PointNetwork(2, width=8), *torch.ones(3, 1), 1)
@@ -59,6 +60,7 @@ class NetworkModel:
     dim: int
     dtype: torch.dtype = torch.float32
     rows: int = 2048
+    compiled: bool = False
 
     @property
     def device(self) -> torch.device:
@@ -84,10 +86,12 @@ class NetworkModel:
         _checks.count("n", n)
         _checks.generator_on(generator, self.device)
         start = torch.randn(n, self.dim, generator=generator, dtype=self.dtype, device=self.device)
-        score = self.score
+        network = torch.compile(self.trained.network) if self.compiled else self.trained.network
+        score, parts = PredictedScore(network, NoisePrediction()), -(-n // self.rows)
 
         def in_parts(x: Tensor, t: float | Tensor) -> Tensor:
-            return torch.cat([score(part, t) for part in x.split(self.rows)])
+            # Of equal size: the compiler translates a network again for another.
+            return torch.cat([score(part, t) for part in x.chunk(parts)])
 
         return simulate(in_parts, start, self.grid, self.integrator, generator=generator)
 
@@ -189,7 +193,8 @@ class NetworkFit:
             progress=self.progress,
         )
         grid = self.process.geometric_grid(self.steps)
-        return NetworkModel(done, grid, self.integrator, data.shape[1], data.dtype)
+        compiled = self.recipe.compiled
+        return NetworkModel(done, grid, self.integrator, data.shape[1], data.dtype, compiled=compiled)
 
     def place_of(self, data: Tensor, generator: torch.Generator) -> Path | None:
         """Folder of one training, named after its data and random numbers; None where nothing is kept.

@@ -33,7 +33,8 @@ class Recipe:
         held_out: share of the points to judge by, in (0, 1).
         check_every: steps between two judgements, and between two files.
         patience: judgements without a better one after which training ends; None for never.
-        compiled: let ``torch.compile`` translate the network, which pays for large ones on a GPU.
+        compiled: let ``torch.compile`` translate the network, which pays for large ones on a GPU; translated
+            networks do not look whether times and points are right.
 
     Raises:
         ValueError: numbers outside their ranges.
