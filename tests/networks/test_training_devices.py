@@ -93,6 +93,27 @@ def test_what_was_interrupted_goes_on(name, device, tmp_path, monkeypatch):
     assert len(again.held_out) == 3
 
 
+def test_what_goes_on_keeps_the_layout_of_the_weights(tmp_path, monkeypatch):
+    """The fused step of a GPU, where channels come last, refuses moments in another."""
+    from scoredrift.networks import training
+
+    def last(name, **options):
+        network = initialised(NETWORKS[name][0], generator=seeded(7)).to(memory_format=torch.channels_last)
+        return training._Run(network, pictures(500, "cpu"), OU, recipe, seeded(1), None, tmp_path)
+
+    recipe = Recipe(40, batch=64, check_every=20)
+    run = last("unet")
+    run.advance()
+    again = last("unet")
+    again.resume()
+    convolutions = 0
+    for run in (run, again):
+        for weight, own in run.optimiser.state.items():
+            assert all(own[name].stride() == weight.stride() for name in ("exp_avg", "exp_avg_sq"))
+            convolutions += weight.ndim == 4 and not weight.is_contiguous()
+    assert convolutions > 10
+
+
 @needs_cuda
 def test_a_compiled_network_learns_and_draws_the_same():
     recipe = Recipe(60, batch=64, rate=3e-3, averaging=0.9, check_every=20)

@@ -24,7 +24,7 @@ from scoredrift.attention.plain import Moments, _plain
 
 # Queries that share an origin and a matrix product, and entries of a slab of centres.
 _ROWS = 1024
-_SLAB_ON_CPU, _SLAB_ON_CUDA = 2**22, 2**25
+_SLAB_ON_CPU, _SLAB_ON_CUDA = 2**22, 2**27
 # Logarithm of a weight that counts for nothing beside the largest; less would only slow down the arithmetic.
 _LEAST = -60.0
 # Units of eps that rounding may cost score and divergence, about 1e-5 in float32.

@@ -206,6 +206,12 @@ class _Run:
             moments.setdefault(int(index), {})[name] = value
         groups = self.optimiser.state_dict()["param_groups"]
         self.optimiser.load_state_dict({"state": moments, "param_groups": groups})
+        for weight, own in self.optimiser.state.items():  # the fused step wants all in one layout
+            own |= {
+                name: torch.empty_like(weight).copy_(value)
+                for name, value in own.items()
+                if value.shape == weight.shape
+            }
         self.generator.set_state(state["generator"])
         self.step, self.best = note["step"], note["best"]
         self.steps, self.losses, self.held_out = note["steps"], note["losses"], note["held_out"]
