@@ -107,8 +107,8 @@ def test_what_goes_on_keeps_the_layout_of_the_weights(tmp_path, monkeypatch):
     again = last("unet")
     again.resume()
     convolutions = 0
-    for run in (run, again):
-        for weight, own in run.optimiser.state.items():
+    for one in (run, again):
+        for weight, own in one.optimiser.state.items():
             assert all(own[name].stride() == weight.stride() for name in ("exp_avg", "exp_avg_sq"))
             convolutions += weight.ndim == 4 and not weight.is_contiguous()
     assert convolutions > 10
