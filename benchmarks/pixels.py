@@ -86,6 +86,7 @@ def combine(parts: Path, out: Path, arguments: argparse.Namespace, began: float)
     }
     origin = provenance(seed=SEED, device="cpu" if arguments.rehearse else "cuda")
     origin |= {"seconds": round(time.time() - began, 1), "workers": len(ALPHAS) * settings["runs"]}
+    origin |= {"streams": "(seed, 1000 α, run)", "compiled": not (arguments.rehearse or arguments.eager)}
     note = {"experiment": FASHION_PIXELS.name, "scale": arguments.scale, "settings": settings}
     note |= {"axes": ["alpha"], "reached": reached, "rehearsal": arguments.rehearse, "provenance": origin}
     save(out / file_name(FASHION_PIXELS.name, arguments.scale), values, note)

@@ -157,7 +157,7 @@ def run_pixels(
     )
 
 
-_COMMON = {"batch": 256, "rate": 1e-3, "sampler": 25, "pictures": 200}
+_COMMON = {"batch": 256, "rate": 1e-3, "sampler": 25, "pictures": 36}
 _TINY = {"size": 600, "channels": [8, 16], "steps": 20, "batch": 32, "rate": 1e-3, "sampler": 10}
 _SMALL = {"size": 4_000, "channels": [16, 32, 64], "steps": 400}
 _LARGE = {"size": 10_000, "channels": [32, 64, 64], "steps": 800, "sampler": 18}

@@ -211,7 +211,7 @@ FASHION_REGIMES = Experiment(
     "Fashion-MNIST in 64 components: all replaced, all accumulated, and warm starts at one fresh fraction",
     {
         "quick": {"about": "a minute", **_QUICK, **_FEW},
-        "medium": {"about": "an hour and a half", **_MEDIUM, "generations": 10, "alpha": 0.2},
+        "medium": {"about": "an hour and a half", **_MEDIUM, "runs": 2, "generations": 10, "alpha": 0.2},
     },
     partial(run_cases, run_regimes, over={"regime": tuple(REGIMES)}),
     axes=("regime",),
@@ -234,6 +234,7 @@ FASHION_ENERGIES = Experiment(
         "medium": {
             "about": "an hour",
             **_MEDIUM,
+            "runs": 1,
             **_DEEP,
             "draws": 1_000,
             "generations": 3,
