@@ -21,12 +21,14 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from photographs import Photographs
 from scoredrift import EulerMaruyama, Flow, KernelDensity, OrnsteinUhlenbeck, mixture_of_five
 from scoredrift.attention import local_blocks
 from scoredrift.process import scale, variance
@@ -139,33 +141,17 @@ def main_rows(setting: Setting) -> Iterator[Row]:
 
 def image_rows(device: str, *, rehearse: bool) -> Iterator[Row]:
     """The score of the empirical law of pictures, 32 × 32 in colour, beside its two matrix products alone."""
-    n, rows, dim = (80, 10, 600) if rehearse else (50_000, 1000, 3072)
-    g = torch.Generator(device).manual_seed(2602)
-    patterns, mixture = (torch.randn(size, generator=g, device=device) for size in ((20, dim), (n, 20)))
-    images = 0.1 * torch.randn(n, dim, generator=g, device=device)
-    images = (images + 0.5 / 20**0.5 * mixture @ patterns).clamp(-1, 1)
-    weights = torch.empty(rows, n, device=device)
-
-    def products() -> Tensor:
-        return torch.matmul(x, images.T, out=weights) @ images
-
-    def softmax() -> Tensor:
-        gain = float(scale(t)) / float(variance(t))
-        logits = torch.addmm(
-            images.square().sum(1), x, images.T, beta=-0.5 * gain * float(scale(t)), alpha=gain
-        )
-        return (float(scale(t)) * torch.softmax(logits, 1) @ images - x) / float(variance(t))
-
-    law = KernelDensity(images, 1e-3)
+    some = Photographs(*((80, 10, 600) if rehearse else (50_000, 1000, 3072)), device)
     for t in (0.002, 0.02, 2.0):
-        x = law.diffuse(t).sample(rows, generator=g)
-        exact = KernelDensity(images.double(), 1e-3).at(x[:100].double(), t).score
-        routes = {"scoredrift": lambda t=t, x=x: law.at(x, t).score, "softmax": softmax}
+        x = some.queries(t)
+        routes = {
+            "scoredrift": lambda t=t, x=x: some.law.at(x, t).score,
+            "softmax": partial(some.softmax, x, t),
+        }
         for name, route in routes.items():
-            off = float((route()[:100].double() - exact).norm() / exact.norm())
-            took = seconds(route, device)
+            off, took = some.wrong(route(), x, t), seconds(route, device)
             yield {"group": "images", "name": f"{name}, t = {t}", "median": took, "relative_error": off}
-    yield {"group": "images", "name": "products", "median": seconds(products, device)}
+    yield {"group": "images", "name": "products", "median": seconds(partial(some.products, x), device)}
 
 
 def plans() -> list[Any]:
