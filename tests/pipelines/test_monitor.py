@@ -14,7 +14,8 @@ import pytest
 import torch
 
 from helpers import seeded
-from scoredrift.pipelines import Monitor, monitor
+from scoredrift import Estimate, Flow, OrnsteinUhlenbeck, mixture_of_three
+from scoredrift.pipelines import ExcessEnergy, Monitor, monitor
 from scoredrift.runs import locked
 
 
@@ -195,3 +196,80 @@ def test_bad_samples_are_refused_and_not_counted(bad, tmp_path):
         kept.look(bad)
     assert len(kept.readings) == 1
     assert len(list(tmp_path.glob("generation-*"))) == 1
+
+
+OU = OrnsteinUhlenbeck(0.05, 4.0)
+LAW = mixture_of_three()
+TRUE = Flow(LAW, OU)
+
+
+def pushed(by):
+    """The exact score with a constant error, of energy by² a unit of time."""
+    return lambda x, t: TRUE(x, t) + by
+
+
+def against_truth(**options):
+    return ExcessEnergy(LAW.sample(3000, generator=seeded(8)), TRUE, OU, levels=3, **options)
+
+
+def test_the_excess_over_the_exact_score_is_the_energy_by_level():
+    found = against_truth()(pushed(0.5))
+    widths = OU.geometric_grid(3).flip(0).diff()
+    for one, width in zip(found.levels, widths.tolist(), strict=True):
+        assert abs(one.sigmas_from(0.25 * width)) < 5
+    assert abs(found.total.sigmas_from(0.25 * (OU.t_max - OU.t_min))) < 5
+
+
+def test_all_scores_see_the_same_points_and_noises():
+    excess = against_truth()
+    one, other = excess(pushed(0.3)), excess(pushed(0.3))
+    assert one.levels == other.levels
+    assert excess(TRUE).total == Estimate(0.0, 0.0)
+    assert against_truth(seed=1)(pushed(0.3)).total != one.total
+
+
+def test_a_score_that_gets_worse_at_one_level_is_seen_there():
+    middle = OU.geometric_grid(3).flip(0)[1:3].tolist()
+
+    def worse(x, t):
+        return TRUE(x, t) + 0.5 * ((t > middle[0]) & (t < middle[1])).to(x.dtype)[:, None]
+
+    low, inside, high = against_truth()(worse).levels
+    assert (low.value, high.value) == (0, 0)
+    assert inside.value > 5 * inside.stderr
+
+
+def test_a_monitor_with_scores_keeps_their_excess(tmp_path):
+    g = seeded(0)
+    data, later = sample(g, n=4_000), [sample(g) for _ in range(3)]
+    options = {"alpha": 0.2, "tolerance": 0.1, "folder": tmp_path, "excess": against_truth()}
+    one = Monitor(data, **options)
+    one.look(later[0], score=TRUE)
+    one.look(later[1], score=pushed(0.2))
+    one.look(later[2])
+    again = Monitor(data, **options)
+    assert [str(reading) for reading in again.readings] == [str(reading) for reading in one.readings]
+    assert again.readings[2].excess is None
+    assert again.readings[1].excess.levels == one.readings[1].excess.levels
+    lines = [json.loads(line) for line in (tmp_path / monitor.LOG).read_text(encoding="utf-8").splitlines()]
+    assert lines[0]["excess"]["total"] == [0.0, 0.0]
+    assert lines[1]["excess"]["total"][0] == pytest.approx(0.04 * 3.95, rel=0.2)
+    assert lines[2]["excess"] is None
+    assert f"energy over the reference's: {again.readings[1].excess.total}" in str(again.readings[1])
+    with pytest.raises(ValueError, match="begun with another excess"):
+        Monitor(data, **options | {"excess": None})
+
+
+def test_a_score_without_a_reference_and_a_bad_score_are_refused_and_nothing_is_kept():
+    g = seeded(0)
+    without = Monitor(sample(g), alpha=0.2, tolerance=0.1)
+    with pytest.raises(ValueError, match="score = a score: give the monitor something to compare it with"):
+        without.look(sample(g), score=TRUE)
+    watching = Monitor(sample(g), alpha=0.2, tolerance=0.1, excess=against_truth())
+    with pytest.raises(ValueError, match=r"first\(x, t\)"):
+        watching.look(sample(g), score=lambda x, t: x[:, :0])
+    assert (len(without.readings), len(watching.readings)) == (0, 0)
+    with pytest.raises(ValueError, match="excess = 3: pass ExcessEnergy"):
+        Monitor(sample(g), alpha=0.2, tolerance=0.1, excess=3)
+    with pytest.raises(ValueError, match="reference = a int: pass a score"):
+        ExcessEnergy(torch.randn(9, 1), 3)

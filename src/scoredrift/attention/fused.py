@@ -64,6 +64,7 @@ def softmax_moments(y: Tensor, gain: Tensor, centres: Tensor, log_weights: Tenso
     Raises:
         ValueError: inputs that do not fit each other or are not finite, no centres, a gain that is not positive.
 
+    >>> from scoredrift.attention import plain_moments
     >>> g = torch.Generator().manual_seed(0)
     >>> y, c, gain = torch.randn(5, 2, generator=g), torch.randn(7, 2, generator=g), torch.ones(5)
     >>> torch.allclose(softmax_moments(y, gain, c).shift, plain_moments(y, gain, c).shift, atol=1e-6)

@@ -3,6 +3,7 @@
 from scoredrift.pipelines.budget import Budget, Regimes
 from scoredrift.pipelines.course import Course, Interval
 from scoredrift.pipelines.evidence import Evidence
+from scoredrift.pipelines.excess import ExcessEnergy
 from scoredrift.pipelines.model_check import check_model
 from scoredrift.pipelines.model_report import ModelFinding, ModelReport
 from scoredrift.pipelines.monitor import Monitor, Reading
@@ -15,6 +16,7 @@ __all__ = [
     "ClassShare",
     "Course",
     "Evidence",
+    "ExcessEnergy",
     "Interval",
     "ModelFinding",
     "ModelReport",

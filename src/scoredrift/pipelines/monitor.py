@@ -7,6 +7,8 @@ Three questions, which have different answers:
     is it outside?      evidence against "within the tolerance so far" (``Evidence``): an alarm after the drift, false
                         with a given probability over the whole run, however often one looks.
 
+With the scores of the models (``ExcessEnergy``) it says, too, at which levels of noise they have become worse on data.
+
 With a folder everything that came in is kept, and a line of JSON for each generation. A monitor with the same data and
 settings goes on where the folder stops; a process that is killed loses nothing that it was shown. How many generations
 a folder has, ``len(monitor.readings)`` says.
@@ -21,13 +23,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from scoredrift import _checks
 from scoredrift.estimates import Estimate
 from scoredrift.generations import BiasAndNoise
+from scoredrift.observability import EnergyByLevel
+from scoredrift.paths import VectorField
 from scoredrift.pipelines.course import Course, Interval
 from scoredrift.pipelines.evidence import Evidence
+from scoredrift.pipelines.excess import ExcessEnergy
 from scoredrift.runs import load, locked, place, save, save_json, write
 
 LOG, SETTINGS = "log.jsonl", "monitor.json"
@@ -47,6 +53,7 @@ class Reading:
         tolerance: what is tolerated.
         log_wealth: evidence against "within the tolerance so far", in nats.
         alarm: whether there ever was enough of it.
+        excess: energy of the score over that of the reference, by the level of noise, if a score was shown.
 
     >>> print(Reading(0, 5000, Estimate(0.02, 0.001), None, None, 10, 0.05, -1.0, False))
     generation 0: drift 0.0200 ± 0.0010 of 0.05 tolerated
@@ -61,6 +68,7 @@ class Reading:
     tolerance: float
     log_wealth: float
     alarm: bool
+    excess: EnergyByLevel | None = None
 
     @property
     def warning(self) -> bool:
@@ -71,6 +79,8 @@ class Reading:
         text = f"generation {self.generation}: drift {self.drift} of {self.tolerance:g} tolerated"
         if self.forecast is not None:
             text += f"; generation {self.horizon}: {self.forecast}"
+        if self.excess is not None:
+            text += f"; energy over the reference's: {self.excess.total}"
         if self.warning:
             text += "; warning: the forecast leaves the tolerance"
         if self.alarm:
@@ -95,6 +105,13 @@ class Reading:
             "log_wealth": self.log_wealth,
             "warning": self.warning,
             "alarm": self.alarm,
+            "excess": None
+            if self.excess is None
+            else {
+                "total": pair(self.excess.total),
+                "levels": [pair(one) for one in self.excess.levels],
+                "edges": self.excess.edges.tolist(),
+            },
         }
 
 
@@ -110,6 +127,7 @@ class Monitor:
         folder: where everything is kept; None to keep nothing.
         horizon: generation that is forecast.
         level: probability of a false alarm over the whole run.
+        excess: compares the scores of the models with a reference; None to watch features alone.
 
     Raises:
         ValueError: numbers outside their range, features that are too few, not finite, constant or depend on each
@@ -134,11 +152,14 @@ class Monitor:
         folder: Path | str | None = None,
         horizon: int = 10,
         level: float = 0.05,
+        excess: ExcessEnergy | None = None,
     ) -> None:
         self.alpha = _checks.number("alpha", alpha, low=0.0, high=1.0, open_low=True)
         self.tolerance = _checks.number("tolerance", tolerance, low=0.0, open_low=True)
         self.horizon = _checks.count("horizon", horizon)
-        self.data = data
+        if not (excess is None or isinstance(excess, ExcessEnergy)):
+            _checks.refuse("excess", repr(excess)[:80], "pass ExcessEnergy(points, reference), or None")
+        self.data, self.excess = data, excess
         self.evidence = Evidence.against(data, tolerance=tolerance, level=level)
         self.readings: list[Reading] = []
         self._seen: list[Tensor] = []
@@ -146,36 +167,41 @@ class Monitor:
         if self._folder is not None:
             self._go_on(self._folder)
 
-    def look(self, features: Tensor) -> Reading:
+    def look(self, features: Tensor, *, score: VectorField | None = None) -> Reading:
         """Features of points of the next generation; generation 0 is the one that was trained on data alone.
 
         Args:
             features: of the points, ``[n, m]``, as the model draws them, none chosen, and none that the next
                 generation is trained on.
+            score: ŝ(x, t) of the model, for a monitor with ``excess``.
 
         Returns:
             Reading.
 
         Raises:
-            ValueError: features of another number, too few, or not finite; nothing is kept of them.
+            ValueError: features of another number, too few, or not finite; a score that is not one, or nothing to
+                compare it with; nothing is kept of them.
             OSError: the folder cannot be written to; the reading is not counted, and can be asked for again.
         """
+        if score is not None and self.excess is None:
+            _checks.refuse("score", "a score", "give the monitor something to compare it with: excess=…")
         if self._folder is None:
-            return self._take(features)
+            return self._take(features, score)
         with locked(self._folder):
-            return self._take(features)
+            return self._take(features, score)
 
-    def _take(self, features: Tensor) -> Reading:
+    def _take(self, features: Tensor, score: VectorField | None) -> Reading:
         seen, evidence = [*self._seen, features], self.evidence.look(features)
-        reading = self._read(seen, evidence)
+        excess = None if score is None or self.excess is None else self.excess(score)
+        reading = self._read(seen, evidence, excess)
         if self._folder is not None:
-            save(self._file(len(self._seen)), {"features": features}, {})
+            save(self._file(len(self._seen)), {"features": features, **_as_tensors(excess)}, {})
             self._log([*self.readings, reading])
         self._seen, self.evidence = seen, evidence
         self.readings.append(reading)
         return reading
 
-    def _read(self, seen: Sequence[Tensor], evidence: Evidence) -> Reading:
+    def _read(self, seen: Sequence[Tensor], evidence: Evidence, excess: EnergyByLevel | None) -> Reading:
         course, last = Course.of(self.data, seen, alpha=self.alpha), len(seen) - 1
         return Reading(
             generation=last,
@@ -187,6 +213,7 @@ class Monitor:
             tolerance=self.tolerance,
             log_wealth=evidence.log_wealth,
             alarm=evidence.alarm,
+            excess=excess,
         )
 
     def _go_on(self, folder: Path) -> None:
@@ -200,6 +227,7 @@ class Monitor:
             "data": hashlib.sha256(
                 self.data.detach().double().cpu().contiguous().numpy().tobytes()
             ).hexdigest(),
+            "excess": None if self.excess is None else self.excess.settings,
         }
         with locked(folder):
             path = folder / SETTINGS
@@ -214,10 +242,10 @@ class Monitor:
             else:
                 save_json(path, mine)
             while self._file(len(self._seen)).exists():
-                features = load(self._file(len(self._seen)))[0]["features"]
-                self._seen.append(features)
-                self.evidence = self.evidence.look(features)
-                self.readings.append(self._read(self._seen, self.evidence))
+                kept = load(self._file(len(self._seen)))[0]
+                self._seen.append(kept["features"])
+                self.evidence = self.evidence.look(kept["features"])
+                self.readings.append(self._read(self._seen, self.evidence, _from_tensors(kept)))
             if self.readings:
                 self._log(self.readings)  # whoever was killed between features and log has no line yet
 
@@ -229,3 +257,17 @@ class Monitor:
     def _file(self, generation: int) -> Path:
         assert self._folder is not None
         return self._folder / f"generation-{generation:04d}.safetensors"
+
+
+def _as_tensors(excess: EnergyByLevel | None) -> dict[str, Tensor]:
+    if excess is None:
+        return {}
+    pairs = [[one.value, one.stderr] for one in (excess.total, *excess.levels)]
+    return {"excess": torch.tensor(pairs, dtype=torch.float64), "edges": excess.edges}
+
+
+def _from_tensors(kept: dict[str, Tensor]) -> EnergyByLevel | None:
+    if "excess" not in kept:
+        return None
+    total, *levels = (Estimate(*pair) for pair in kept["excess"].tolist())
+    return EnergyByLevel(kept["edges"], tuple(levels), total)
