@@ -211,7 +211,7 @@ FASHION_REGIMES = Experiment(
     "Fashion-MNIST in 64 components: all replaced, all accumulated, and warm starts at one fresh fraction",
     {
         "quick": {"about": "a minute", **_QUICK, **_FEW},
-        "medium": {"about": "an hour and a half", **_MEDIUM, "runs": 2, "generations": 10, "alpha": 0.2},
+        "medium": {"about": "half an hour", **_MEDIUM, "generations": 10, "alpha": 0.2},
     },
     partial(run_cases, run_regimes, over={"regime": tuple(REGIMES)}),
     axes=("regime",),
@@ -232,9 +232,8 @@ FASHION_ENERGIES = Experiment(
     {
         "quick": {"about": "a minute", **_QUICK, **_DEEP, "draws": 100, "generations": 1, "referred": [0]},
         "medium": {
-            "about": "an hour",
+            "about": "a quarter of an hour",
             **_MEDIUM,
-            "runs": 1,
             **_DEEP,
             "draws": 1_000,
             "generations": 3,
