@@ -121,12 +121,17 @@ def _of_pictures(
                 continue
             yield torch.from_numpy(np.array(shrunk)).permute(2, 0, 1)
 
-    rest, found = small(), []
+    rest, values, done = small(), None, 0
     while batch := list(islice(rest, _BATCH)):
-        found.append(look(torch.stack(batch)))
-    if not found:
+        found = look(torch.stack(batch))
+        # All in one place from the start: many small pieces between large temporaries would keep the allocator from
+        # using the memory of the latter again.
+        values = found.new_empty(count, *found.shape[1:]) if values is None else values
+        values[done : done + len(found)] = found
+        done += len(found)
+    if values is None:
         _checks.refuse("path", path, f"none of {count} pictures can be read, such as {broken[0]}")
-    return SampleFeatures(torch.cat(found), tuple(broken))
+    return SampleFeatures(values[:done].clone(), tuple(broken))
 
 
 def _opened(path: Path) -> tuple[str, Image.Image | None]:
