@@ -83,7 +83,7 @@ def main() -> int:
         words += [*map(str, files), "-m", "cuda"]
         if importlib.util.find_spec("xdist"):
             # Compiling takes longer than running, and can be done side by side.
-            words += ["-n", str(min(4, os.cpu_count() or 1))]
+            words += ["-n", str(min(8, os.cpu_count() or 1))]
     # Each test fixes its own seeds.
     there = torch.cuda.is_available() and not arguments.rehearse
     report["provenance"] = provenance(seed=0, device="cuda" if there else "cpu")

@@ -80,7 +80,7 @@ def steps(out: Path, *, rehearse: bool) -> list[Step]:
             "pixels",
             script("pixels.py"),
             f"fashion-pixels-{scale}.safetensors",
-            share=0.3,
+            share=0.35,
             reserve=5,
         ),
         Step(
