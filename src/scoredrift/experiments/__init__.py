@@ -56,6 +56,15 @@ from scoredrift.experiments.forecasts import (
     forcings,
     two_part_forecast,
 )
+from scoredrift.experiments.image_errors import (
+    IMAGE_CASES,
+    IMAGE_ERRORS,
+    INJECTED,
+    aligned_weights,
+    injected_errors,
+    run_image_errors,
+    shrunk,
+)
 from scoredrift.experiments.mixture import ALPHAS, EXACT, LITERAL, Measure, moments, picture, run_case
 from scoredrift.experiments.neural import (
     NEURAL_LINE,
@@ -142,6 +151,7 @@ EXPERIMENTS: dict[str, Experiment] = {
         FASHION_PIXELS,
         PIPELINES_FORECAST,
         PIPELINES_ALARMS,
+        IMAGE_ERRORS,
     )
 }
 
@@ -161,6 +171,9 @@ __all__ = [
     "FASHION_REGIMES",
     "FASHION_RESCUE",
     "FASHION_SAMPLERS",
+    "IMAGE_CASES",
+    "IMAGE_ERRORS",
+    "INJECTED",
     "LEARNERS",
     "LITERAL",
     "NAIVE",
@@ -217,6 +230,7 @@ __all__ = [
     "View",
     "alarm_rows",
     "alarms",
+    "aligned_weights",
     "always_pictured",
     "as_mixture",
     "benchmark",
@@ -234,6 +248,7 @@ __all__ = [
     "forecast_rows",
     "hotelling",
     "in_features",
+    "injected_errors",
     "kernel_permutations",
     "line_fit",
     "mass_below",
@@ -251,6 +266,7 @@ __all__ = [
     "run_cases",
     "run_codes",
     "run_energies",
+    "run_image_errors",
     "run_line",
     "run_memory",
     "run_pipeline",
@@ -260,6 +276,7 @@ __all__ = [
     "run_samplers",
     "run_size",
     "run_ten",
+    "shrunk",
     "spread_forecast",
     "stored",
     "ten_fit",
