@@ -106,6 +106,24 @@ def test_taken_again_from_few_centres_where_few_can_count(monkeypatch):
     assert max(seen) < len(centres) / 10
 
 
+def test_groups_that_are_far_apart_share_an_origin_and_are_right_all_the_same():
+    """Rounding moves their logits by thousands of nats, so that the largest one may be of the wrong centre."""
+    y, gain, centres = rivals()
+    side = torch.where(torch.arange(len(y)) % 2 == 0, 3000.0, -3000.0)[:, None]
+    pairs = centres[: 2 * len(y)] + side.repeat_interleave(2, 0)
+    found, wanted = always_wide(y + side, gain, pairs), exact(y + side, gain, pairs)
+    assert max(off(found, wanted)) < 1e-2  # of their own digits, 4 · 10⁻⁴ are left
+    assert float(found.scatter.min()) > 0
+
+
+def test_an_origin_of_their_own_spares_queries_a_second_look(monkeypatch):
+    centres = 100 + photographs(300, 600, 7)
+    y = centres[:50] + 0.3 * torch.randn(50, 600, generator=seeded(8))
+    monkeypatch.setattr(wide, "_plain", None)  # would be called
+    found, wanted = always_wide(y, torch.full((50,), 10.0), centres), exact(y, torch.full((50,), 10.0), centres)
+    assert max(off(found, wanted)[::2]) < 1e-5
+
+
 def test_a_query_that_is_far_from_all_centres_is_taken_from_all_of_them(small_slabs):
     centres = photographs(100, 300, 4)
     y = torch.full((3, 300), 1e4)
