@@ -120,7 +120,10 @@ def test_an_origin_of_their_own_spares_queries_a_second_look(monkeypatch):
     centres = 100 + photographs(300, 600, 7)
     y = centres[:50] + 0.3 * torch.randn(50, 600, generator=seeded(8))
     monkeypatch.setattr(wide, "_plain", None)  # would be called
-    found, wanted = always_wide(y, torch.full((50,), 10.0), centres), exact(y, torch.full((50,), 10.0), centres)
+    found, wanted = (
+        always_wide(y, torch.full((50,), 10.0), centres),
+        exact(y, torch.full((50,), 10.0), centres),
+    )
     assert max(off(found, wanted)[::2]) < 1e-5
 
 

@@ -71,16 +71,18 @@ def test_the_errors_have_the_energies_and_the_visibility_that_theory_gives_them(
 
 
 def test_what_is_kept_of_a_case():
-    small = {"size": 60, "draws": 30, "pilot": 20, "steps": 10, "t_min": 0.02, "t_max": 4.0}
+    small = {"size": 60, "draws": 30, "pilot": 20, "steps": 10, "paths": 4, "t_min": 0.02, "t_max": 4.0}
     here = {"run": 0, "seed": 1, "device": "cpu", "folder": None, "progress": False, "pictures": bytes_of}
-    base, grey = (run_image_errors(small, case=case, **here) for case in ("base", "grey"))
+    few = "a tenth of the pictures"
+    base, tenth = (run_image_errors(small, case=case, **here) for case in ("base", few))
     for name in INJECTED:
         eta, energy = base[f"{name}/eta"][0], base[f"{name}/energy"][0]
         assert all(map(math.isfinite, [*eta.tolist(), *energy.tolist()]))
         assert int(base[f"{name}/evaluations"]) > 30
-    compared = {name for name in base.keys() if "by_trajectories" in name}  # noqa: SIM118
+    compared = {name for name in tenth.keys() if "by_trajectories" in name}  # noqa: SIM118
     assert {name.partition("/")[0] for name in compared} == {"aligned", "push"}
-    assert not any("by_trajectories" in name for name in grey.keys())  # noqa: SIM118
+    assert not any("by_trajectories" in name for name in base.keys())  # noqa: SIM118
+    assert int(tenth["push/by_trajectories/evaluations"]) == 2 * 4 * 10
     again = run_image_errors(small, case="base", **here)
     assert torch.equal(again["push/eta"], base["push/eta"])
     with pytest.raises(ValueError, match="case = 'blue': choose one of base"):

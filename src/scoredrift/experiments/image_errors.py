@@ -14,7 +14,6 @@ each picture for a small Gaussian.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -43,7 +42,7 @@ IMAGE_CASES: dict[str, dict[str, Any]] = {
     "ten times t0": {"t_min": 0.2},
 }
 INJECTED = ("aligned", "random", "push", "brightness", "oscillation", "rotation", "blur")
-_COMPARED = ("aligned", "push")  # also by pairs of trajectories, at equal cost, in the first case
+_COMPARED, _COMPARED_IN = ("aligned", "push"), "a tenth of the pictures"  # with pairs of trajectories
 _WIDTH, _BLUR = (
     1e-3,
     0.1,
@@ -156,13 +155,13 @@ def run_image_errors(
 
     Returns:
         For each error ``eta``, ``visible`` and ``energy``, with ``evaluations`` and ``seconds``; and for two of them
-        in the first case the same by pairs of trajectories, ``…/by_trajectories/eta``.
+        in one case the same by pairs of trajectories, ``…/by_trajectories/eta``.
 
     Raises:
         ValueError: an unknown case, or no pictures.
 
     >>> def noise(): return torch.randint(256, (60, 3, 8, 8), dtype=torch.uint8)
-    >>> small = {"size": 60, "draws": 20, "pilot": 20, "steps": 10, "t_min": 0.02, "t_max": 4.0}
+    >>> small = {"size": 60, "draws": 20, "pilot": 20, "t_min": 0.02, "t_max": 4.0}
     >>> here = {"run": 0, "seed": 1, "device": "cpu", "folder": None, "progress": False, "pictures": noise}
     >>> run_image_errors(small, case="a quarter of the side", **here)["push/eta"].shape
     torch.Size([1, 2])
@@ -180,10 +179,10 @@ def run_image_errors(
     for name, error in injected_errors(flow, generator=source).items():
         seen = by_pairs(error, chosen["draws"], pilot=chosen["pilot"], generator=source)
         found |= _kept(name, seen)
-        if case == "base" and name in _COMPARED:
-            n = max(2, math.ceil(seen.evaluations / (2 * chosen["steps"])))
+        if case == _COMPARED_IN and name in _COMPARED:
             grid = process.geometric_grid(chosen["steps"])
-            found |= _kept(f"{name}/by_trajectories", by_trajectories(error, n, grid=grid, generator=source))
+            by_paths = by_trajectories(error, chosen["paths"], grid=grid, batch=2_000, generator=source)
+            found |= _kept(f"{name}/by_trajectories", by_paths)
     return History((found,), x[:1])
 
 
@@ -204,6 +203,7 @@ IMAGE_ERRORS = Experiment(
             "draws": 50,
             "pilot": 20,
             "steps": 20,
+            "paths": 50,
             "t_min": 0.02,
             "t_max": 4.0,
             "runs": 1,
@@ -214,6 +214,7 @@ IMAGE_ERRORS = Experiment(
             "draws": 600,
             "pilot": 100,
             "steps": 200,
+            "paths": 1_500,
             "t_min": 0.02,
             "t_max": 4.0,
             "runs": 1,
