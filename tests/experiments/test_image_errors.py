@@ -75,6 +75,7 @@ def test_what_is_kept_of_a_case():
     here = {"run": 0, "seed": 1, "device": "cpu", "folder": None, "progress": False, "pictures": bytes_of}
     few = "a tenth of the pictures"
     base, tenth = (run_image_errors(small, case=case, **here) for case in ("base", few))
+    torch.testing.assert_close(base["square"][0], shrunk(bytes_of()[:60]).square().mean())
     for name in INJECTED:
         eta, energy = base[f"{name}/eta"][0], base[f"{name}/energy"][0]
         assert all(map(math.isfinite, [*eta.tolist(), *energy.tolist()]))

@@ -202,7 +202,7 @@ def stored(name: str, scale: str, folder: Path | str | None = None, *, partial: 
         _checks.refuse("result", path, "no result of an experiment; choose another folder")
     result.provenance.setdefault("streams", OLD_STREAMS)
     _no_rehearsal("result", path, result.note)
-    last = result.note["settings"]["generations"]
+    last = result.note["settings"].get("generations", 0)  # nothing is retrained in some experiments
     reached = result.note.get("reached", last)
     if reached < last and not partial:
         remedy = f"reached generation {reached} of {last} only; say so, and pass partial=True"

@@ -154,7 +154,7 @@ def run_image_errors(
         pictures: gives pictures of bytes; None for the training images of CIFAR-10.
 
     Returns:
-        For each error ``eta``, ``visible`` and ``energy``, with ``evaluations`` and ``seconds``; and for two of them
+        ``square``, the mean square of a pixel; for each error ``eta``, ``visible`` and ``energy``, with ``evaluations`` and ``seconds``; and for two of them
         in one case the same by pairs of trajectories, ``…/by_trajectories/eta``.
 
     Raises:
@@ -175,7 +175,7 @@ def run_image_errors(
     process = OrnsteinUhlenbeck(chosen["t_min"], chosen["t_max"])
     flow = Flow(KernelDensity(x, _WIDTH), process)
     source = generator_for(seed, run, case, device=torch.device(device))
-    found: dict[str, Tensor] = {}
+    found = {"square": x.square().mean()}
     for name, error in injected_errors(flow, generator=source).items():
         seen = by_pairs(error, chosen["draws"], pilot=chosen["pilot"], generator=source)
         found |= _kept(name, seen)
