@@ -234,6 +234,7 @@ FASHION_ENERGIES = Experiment(
         "medium": {
             "about": "a quarter of an hour",
             **_MEDIUM,
+            "runs": 2,
             **_DEEP,
             "draws": 1_000,
             "generations": 3,

@@ -154,8 +154,8 @@ def run_image_errors(
         pictures: gives pictures of bytes; None for the training images of CIFAR-10.
 
     Returns:
-        ``square``, the mean square of a pixel; for each error ``eta``, ``visible`` and ``energy``, with ``evaluations`` and ``seconds``; and for two of them
-        in one case the same by pairs of trajectories, ``…/by_trajectories/eta``.
+        ``square``, the mean square of a pixel; for each error ``eta``, ``visible`` and ``energy``, with ``evaluations``
+        and ``seconds``; and for two of them in one case the same by pairs of trajectories, ``…/by_trajectories/eta``.
 
     Raises:
         ValueError: an unknown case, or no pictures.
