@@ -61,12 +61,13 @@ def _at_hand(name: str, scale: str, folder: Path, settings: Mapping[str, Any]) -
         if not path.exists():
             return ""
         found = stored(name, scale, folder, partial=True)
-        origin, reached = found.provenance, found.note.get("reached", settings["generations"])
+        last = settings.get("generations", 0)
+        origin, reached = found.provenance, found.note.get("reached", last)
         what = f"{origin['date']}, {origin['device']}, {origin['seconds']:.0f} s"
     except (ValueError, OSError, RuntimeError, KeyError) as error:
         return f"of no use in {folder}: {error}"
-    if reached < settings["generations"]:
-        what += f", generation {reached} of {settings['generations']} only"
+    if reached < last:
+        what += f", generation {reached} of {last} only"
     return f"stored in {folder}: {what}"
 
 
