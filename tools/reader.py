@@ -119,8 +119,7 @@ def main() -> int:
     home = ROOT / "_build/reader"
     python = environment(home)
     install(python, "--no-deps", wheel(home))
-    # Notebooks run side by side: threads that wait for each other by turning in circles would take each other's cores.
-    variables = os.environ | {"OMP_WAIT_POLICY": "PASSIVE"} | kernel(home, python)
+    variables = os.environ | kernel(home, python)
     command = [sys.executable, "-m", "pytest", f"--nbval-kernel-name={KERNEL}", "--dist=loadscope"]
     command += [f"--numprocesses={execution.cores()}", *(sys.argv[1:] or ["book"])]
     status = subprocess.run(command, cwd=ROOT, env=variables, check=False).returncode
