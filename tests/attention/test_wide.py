@@ -135,6 +135,15 @@ def test_a_query_that_is_far_from_all_centres_is_taken_from_all_of_them(small_sl
     assert max(off(found, wanted)) < 1e-5
 
 
+def test_a_centre_at_the_end_of_the_world_is_not_seen():
+    """Times 10²⁶, its square, even a weight of e⁻⁶⁰ would be."""
+    y, centres = points(5, 9, 400).float(), points(6, 30, 400).float()
+    far = torch.cat([centres, torch.full((1, 400), 1e13)])
+    gain = torch.full((9,), 0.01)
+    found, wanted = always_wide(y, gain, far), exact(y, gain, centres)
+    assert max(off(found, wanted)) < 1e-5
+
+
 def test_centres_of_weight_zero_do_not_count(small_slabs):
     y, centres = points(5, 9, 4), points(6, 30, 4)
     weights = torch.where(torch.arange(30) % 3 == 0, 0.0, -torch.inf).double()

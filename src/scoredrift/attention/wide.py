@@ -25,7 +25,8 @@ from scoredrift.attention.plain import Moments, _plain
 # Queries that share an origin and a matrix product, and entries of a slab of centres.
 _ROWS = 1024
 _SLAB_ON_CPU, _SLAB_ON_CUDA = 2**22, 2**27
-# Logarithm of a weight that counts for nothing beside the largest; less would only slow down the arithmetic.
+# Logarithm of a weight that counts for nothing beside the largest. No less is computed, since processors are slow on
+# subnormal numbers, and what is no more is set to zero: a centre may be far enough away to be seen all the same.
 _LEAST = -60.0
 # Units of eps that rounding may cost score and divergence, about 1e-5 in float32.
 _ALLOWED = 84
@@ -67,6 +68,7 @@ def _averages(
         nearest = torch.where(highest > top, first + place, nearest)
         before, top = top, torch.maximum(top, highest)
         share = logits.sub_(top[:, None]).clamp_(min=_LEAST).exp_()
+        share.mul_(share > math.exp(_LEAST + 1))
         kept = (before - top).exp_()
         total = kept * total + share.sum(1)
         square = kept * square + share @ squares
