@@ -81,6 +81,9 @@ def run(
     workers: Annotated[int, typer.Option(help="Processes on this machine.")] = 1,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where an interrupted run stopped.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Overwrite a result that is there.")] = False,
+    more_of: Annotated[
+        Path | None, typer.Option(help="A result with fewer runs: compute the others.")
+    ] = None,
 ) -> None:
     """Run an experiment and store its result with its provenance.
 
@@ -99,6 +102,7 @@ def run(
             resume=resume,
             force=force,
             progress=True,
+            more_of=more_of,
         )
     except (ValueError, OSError) as error:
         typer.echo(f"scoredrift: {' '.join(str(error).split())}", err=True)

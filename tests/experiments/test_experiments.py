@@ -2,6 +2,7 @@
 
 import json
 import re
+from functools import partial
 from pathlib import Path
 
 import joblib
@@ -112,6 +113,50 @@ def test_an_interrupted_run_resumes_to_the_same_numbers(tiny, tmp_path, monkeypa
     resumed = load(tiny.run("quick", out=tmp_path / "parts", resume=True))[0]
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
     assert stored("tiny", "quick", tmp_path / "parts").provenance["resumed"] is True
+
+
+def drawn(alpha, run, seed, **rest):
+    g = torch.Generator().manual_seed(seed + run)
+    return History(({"a": alpha + torch.rand(2, generator=g)},), torch.zeros(1, 1))
+
+
+def growing(runs, **other):
+    settings = {"about": "a second", "generations": 0, "runs": runs} | other
+    return Experiment("grows", "more runs", {"quick": settings}, partial(run_cases, drawn, over={"alpha": (0.1, 0.5)}))
+
+
+def test_further_runs_come_to_those_of_an_earlier_result(tmp_path, monkeypatch):
+    whole = load(growing(5).run("quick", out=tmp_path / "whole"))[0]
+    first = growing(3).run("quick", out=tmp_path / "first")
+    monkeypatch.setitem(EXPERIMENTS, "grows", growing(5))
+    there = tmp_path / "there"
+    answer = call("run", "grows", "--out", there, "--more-of", first)
+    assert answer.exit_code == 0, answer.output
+    found = stored("grows", "quick", there)
+    assert found.values.keys() == whole.keys()
+    assert all(torch.equal(value, found.values[name]) for name, value in whole.items())
+    assert found.provenance["begun"] == stored("grows", "quick", tmp_path / "first").provenance
+
+
+@pytest.mark.parametrize(
+    ("runs", "other", "seed", "what"),
+    [
+        (3, {}, 2602, "has 3 runs: pass one of fewer than 3"),
+        (5, {"size": 7}, 2602, "more_of: size"),
+        (5, {}, 3, "pass a result of grows, seed 3"),
+    ],
+)
+def test_what_is_no_beginning_of_a_run_is_refused(runs, other, seed, what, tmp_path):
+    first = growing(3).run("quick", out=tmp_path / "first")
+    with pytest.raises(ValueError, match=what):
+        growing(runs, **other).run("quick", out=tmp_path, seed=seed, more_of=first)
+    assert not (tmp_path / "grows-quick-checkpoints").exists()
+
+
+def test_runs_that_are_computed_together_are_not_continued(tiny, tmp_path):
+    first = tiny.run("quick", out=tmp_path / "first")
+    with pytest.raises(ValueError, match="all at once"):
+        tiny.run("quick", out=tmp_path, more_of=first)
 
 
 def test_energies_approach_those_of_the_twin():

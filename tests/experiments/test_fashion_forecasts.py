@@ -11,7 +11,7 @@ from scipy.stats import t as student
 from helpers import seeded
 from scoredrift.datasets import middles
 from scoredrift.experiments import digits_pictures, respread, spread_forecast, stored
-from scoredrift.generations import bias_of_repeats, forecast, response_forecast
+from scoredrift.generations import FreshFraction, bias_of_repeats, forecast, response_forecast
 
 
 def test_variances_that_respond_linearly_are_forecast_exactly():
@@ -74,7 +74,7 @@ def test_the_stored_forecasts_are_those_of_the_stored_pilot():
         assert constant[:, 0].tolist() == pytest.approx([one.value for one in mine], rel=1e-4)
         features = said.at("features", alpha=alpha, run=0)
         full, less = (
-            response_forecast(some, before=0.5, alpha=alpha, generations=10)
+            response_forecast(some, before=0.5, regime=FreshFraction(alpha), generations=10)
             for some in (delta, delta[:, :-1])
         )
         for (value, low, high), one, other in zip(features.tolist(), full, less, strict=True):

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from helpers import seeded
-from scoredrift import FreshFraction, Gaussian, KernelFit, OrnsteinUhlenbeck, recurse
-from scoredrift.generations import linear_response, response_forecast
+from scoredrift import Accumulate, FreshFraction, Gaussian, KernelFit, OrnsteinUhlenbeck, Replace, recurse
+from scoredrift.generations import accumulated, linear_response, response_forecast
 
 
 def paths(response, bias, *, alpha, generations, runs=1, noise=0.0, seed=0):
@@ -47,16 +47,51 @@ def test_a_turning_response_has_complex_eigenvalues():
 def test_a_forecast_is_the_recursion_itself_where_it_is_linear(alpha):
     response, _, bias = a_response()
     pilot = paths(response, bias, alpha=0.5, generations=4, runs=3)
-    said = response_forecast(pilot, before=0.5, alpha=alpha, generations=12)
+    said = response_forecast(pilot, before=0.5, regime=FreshFraction(alpha), generations=12)
     wanted = paths(response, bias, alpha=alpha, generations=12)[0].square().sum(1)
     assert [one.value for one in said] == pytest.approx(wanted.tolist(), rel=1e-6)
+
+
+def test_a_forecast_for_all_that_came_before_is_the_recursion_itself():
+    """The pool's deviation is averaged by hand here: m' = m + (δ − m)/(n + 2)."""
+    response, _, bias = a_response()
+    pilot = paths(response, bias, alpha=0.5, generations=4, runs=3)
+    said = response_forecast(pilot, before=0.5, regime=Accumulate(), generations=12)
+    pool, wanted = torch.zeros(4, dtype=torch.float64), []
+    for n in range(13):
+        delta = response @ pool + bias
+        wanted.append(float(delta.square().sum()))
+        pool = pool + (delta - pool) / (n + 2)
+    assert [one.value for one in said] == pytest.approx(wanted, rel=1e-6)
+
+
+def test_a_forecast_without_fresh_data_is_the_limit_of_little():
+    response, _, bias = a_response()
+    pilot = paths(response, bias, alpha=0.5, generations=4, runs=3)
+    none, little = (
+        response_forecast(pilot, before=0.5, regime=regime, generations=8)
+        for regime in (Replace(), FreshFraction(1e-9))
+    )
+    assert [one.value for one in none] == pytest.approx([one.value for one in little], rel=1e-6)
+    assert none[8].value > 2 * none[1].value
+
+
+def test_accumulated_noise_is_the_sum_of_the_closed_form():
+    bias = torch.tensor([0.3, -0.2, 0.1], dtype=torch.float64)
+    pilot = paths(torch.eye(3).double(), bias, alpha=0.5, generations=1, runs=400, noise=0.2, seed=4)
+    said = response_forecast(pilot, before=0.5, regime=Accumulate(), generations=6)
+    for n, one in enumerate(said):
+        sums = accumulated(n)
+        wanted = sums.bias**2 * float(bias.square().sum()) + sums.noise * 3 * 0.04
+        assert abs(one.sigmas_from(wanted)) < 5
+        assert one.stderr < 0.15 * wanted
 
 
 def test_a_forecast_with_noise_is_right_within_its_error():
     """Where the response is one, so that noise fades as the forecast has it."""
     bias = torch.tensor([0.3, -0.2, 0.1], dtype=torch.float64)
     pilot = paths(torch.eye(3).double(), bias, alpha=0.5, generations=1, runs=400, noise=0.05, seed=3)
-    said = response_forecast(pilot, before=0.5, alpha=0.2, generations=6)
+    said = response_forecast(pilot, before=0.5, regime=FreshFraction(0.2), generations=6)
     keep = 0.8 ** torch.arange(7, dtype=torch.float64)
     wanted = keep.cumsum(0) ** 2 * bias.square().sum() + 3 * 0.0025 * (keep**2).cumsum(0)
     for one, exact in zip(said, wanted.tolist(), strict=True):
@@ -69,7 +104,7 @@ def test_noise_counts_once_where_nothing_is_handed_on(last):
     """Without synthetic data every generation is the first: ‖b‖² and the noise of one training."""
     bias = torch.tensor([0.3, -0.2, 0.1], dtype=torch.float64)
     pilot = paths(torch.eye(3).double(), bias, alpha=0.5, generations=1, runs=400, noise=0.2, seed=4)
-    said = response_forecast(pilot, before=0.5, alpha=1.0, generations=last)[last]
+    said = response_forecast(pilot, before=0.5, regime=FreshFraction(1.0), generations=last)[last]
     assert abs(said.sigmas_from(float(bias.square().sum()) + 3 * 0.04)) < 5
     assert said.stderr < 0.02
 
@@ -115,6 +150,11 @@ def test_what_says_nothing_of_a_response_is_refused(deviations, alpha, what):
         linear_response(deviations, alpha=alpha)
 
 
+def test_a_regime_that_keeps_its_shares_to_itself_is_refused():
+    with pytest.raises(ValueError, match="^regime"):
+        response_forecast(torch.rand(3, 2, 3), before=0.5, regime=0.5, generations=3)
+
+
 def test_a_forecast_needs_three_runs():
     with pytest.raises(ValueError, match=r"^deviations\.shape = \[2, 2, 3\]: pass three runs"):
-        response_forecast(torch.rand(2, 2, 3), before=0.5, alpha=0.1, generations=3)
+        response_forecast(torch.rand(2, 2, 3), before=0.5, regime=FreshFraction(0.1), generations=3)

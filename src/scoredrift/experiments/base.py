@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import shutil
 import time
@@ -56,6 +57,7 @@ class Experiment:
         resume: bool = False,
         force: bool = False,
         progress: bool = False,
+        more_of: Path | str | None = None,
     ) -> Path:
         """Run at a scale and store the result in ``out``.
 
@@ -69,6 +71,8 @@ class Experiment:
             resume: go on from the checkpoints of an interrupted run.
             force: overwrite a result that is there.
             progress: show progress bars.
+            more_of: file of a result with fewer runs, of the same seed and otherwise the same settings: only the
+                others are computed. Its provenance is kept as ``begun`` in that of the new one.
 
         Returns:
             File of the result.
@@ -76,7 +80,7 @@ class Experiment:
         Raises:
             ValueError: a scale or device that does not exist; a folder that cannot be made; a result that is
                 there, without ``force``; checkpoints of an interrupted run, without ``resume``; another run at
-                work on them.
+                work on them; a result that these runs do not continue.
             OSError: the disk is full; the checkpoints remain.
         """
         if scale not in self.scales:
@@ -94,16 +98,41 @@ class Experiment:
         if checkpoints.exists() and not resume:
             remedy = "an interrupted run left checkpoints there: pass resume=True (--resume), or delete it"
             _checks.refuse("out", checkpoints, remedy)
+        settings = self.scales[scale]
+        before = None if more_of is None else self._begun(more_of, settings, seed)
         with locked(checkpoints):
             origin, began = provenance(seed=seed, device=device), time.perf_counter()
             options = {"seed": seed, "device": device, "workers": workers, "progress": progress}
-            values = self.task(self.scales[scale], folder=checkpoints, **options)
+            done = {} if before is None else {"done": before.note["settings"]["runs"]}
+            values = self.task(settings, folder=checkpoints, **options, **done)
+            if before is not None:
+                values = {name: torch.cat([before.values[name], value]) for name, value in values.items()}
+                origin["begun"] = before.provenance
             seconds = round(time.perf_counter() - began, 1)
             origin |= {"resumed": resume, "seconds": seconds, "streams": STREAMS, "workers": workers}
-            note = {"experiment": self.name, "scale": scale, "settings": dict(self.scales[scale])}
+            note = {"experiment": self.name, "scale": scale, "settings": dict(settings)}
             save(path, values, note | {"axes": list(self.axes), "provenance": origin})
             shutil.rmtree(checkpoints, ignore_errors=True)
         return path
+
+    def _begun(self, path: Path | str, settings: Mapping[str, Any], seed: int) -> Result:
+        """A result with some of the runs that are asked for."""
+        found, same = _read(Path(path)), dict(settings)
+        own = found.note["settings"]
+        if "done" not in inspect.signature(self.task).parameters:
+            _checks.refuse("more_of", path, f"the runs of {self.name} are computed all at once")
+        if found.note["experiment"] != self.name or found.provenance["seed"] != seed:
+            what = f"{found.note['experiment']}, seed {found.provenance['seed']}"
+            _checks.refuse("more_of", what, f"pass a result of {self.name}, seed {seed}")
+        for name in sorted((same.keys() | own.keys()) - {"about", "runs"}):
+            if same.get(name) != own.get(name):
+                remedy = f"is {own.get(name)!r} there and {same.get(name)!r} here: these are no further runs"
+                _checks.refuse(f"more_of: {name}", path, remedy)
+        if "reached" in found.note:
+            _checks.refuse("more_of", path, f"stopped in generation {found.note['reached']}: pass a whole result")
+        if not own["runs"] < same["runs"] or found.provenance["streams"] != STREAMS:
+            _checks.refuse("more_of", path, f"has {own['runs']} runs: pass one of fewer than {same['runs']}")
+        return found
 
 
 def run_cases(
@@ -116,6 +145,7 @@ def run_cases(
     folder: Path,
     workers: int | None,
     progress: bool,
+    done: int = 0,
 ) -> dict[str, Tensor]:
     """Run a recursion ``settings["runs"]`` times for each combination of the values of some arguments.
 
@@ -129,6 +159,7 @@ def run_cases(
         folder: checkpoints.
         workers: processes.
         progress: show progress bars.
+        done: how many runs, the first ones, are left out.
 
     Returns:
         For each combination and each measured quantity a tensor ``{value}/…/{name}``, shape
@@ -143,7 +174,7 @@ def run_cases(
     """
     points = cases(**over)
     # All combinations of the first run come first: what an interrupted sweep has, it has of all of them.
-    grid = [point | {"run": run} for run in range(settings["runs"]) for point in points]
+    grid = [point | {"run": run} for run in range(done, settings["runs"]) for point in points]
     common = {"settings": settings, "seed": seed, "device": device, "progress": progress and workers == 1}
     own = ["-".join(f"{name}-{value}" for name, value in case.items()) for case in grid]
     each = [common | case | {"folder": folder / name} for case, name in zip(grid, own, strict=True)]
@@ -197,16 +228,21 @@ def stored(name: str, scale: str, folder: Path | str | None = None, *, partial: 
     if not path.exists():
         remedy = f"not stored; run: scoredrift run {name} --scale {scale}"
         _checks.refuse("result", path.name, remedy)
-    result = Result(*load(path))
-    if not {"settings", "provenance"} <= result.note.keys():
-        _checks.refuse("result", path, "no result of an experiment; choose another folder")
-    result.provenance.setdefault("streams", OLD_STREAMS)
-    _no_rehearsal("result", path, result.note)
+    result = _read(path)
     last = result.note["settings"].get("generations", 0)  # nothing is retrained in some experiments
     reached = result.note.get("reached", last)
     if reached < last and not partial:
         remedy = f"reached generation {reached} of {last} only; say so, and pass partial=True"
         _checks.refuse("result", path.name, remedy)
+    return result
+
+
+def _read(path: Path) -> Result:
+    result = Result(*load(path))
+    if not {"settings", "provenance"} <= result.note.keys():
+        _checks.refuse("result", path, "no result of an experiment; choose another folder")
+    result.provenance.setdefault("streams", OLD_STREAMS)
+    _no_rehearsal("result", path, result.note)
     return result
 
 

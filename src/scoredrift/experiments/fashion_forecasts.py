@@ -33,7 +33,13 @@ from scoredrift.experiments.base import Experiment, stored
 from scoredrift.experiments.fashion import Pictures, fashion_pictures
 from scoredrift.experiments.fashion_codes import through_code
 from scoredrift.experiments.picture_measure import in_features
-from scoredrift.generations import bias_of_repeats, forecast, linear_response, response_forecast
+from scoredrift.generations import (
+    FreshFraction,
+    bias_of_repeats,
+    forecast,
+    linear_response,
+    response_forecast,
+)
 from scoredrift.runs import generator_for
 
 WITHIN = 0.8  # probability of the intervals
@@ -150,7 +156,9 @@ def _run(
         return forecast(bias_of_repeats(added), alpha=alpha, generations=last)
 
     def features(some: Mapping[str, Tensor], alpha: float) -> list[Estimate]:
-        return response_forecast(some["deviation"], before=before, alpha=alpha, generations=last)
+        return response_forecast(
+            some["deviation"], before=before, regime=FreshFraction(alpha), generations=last
+        )
 
     def components(some: Mapping[str, Tensor], alpha: float) -> list[Estimate]:
         return _component_forecast(some, drift, before, alpha, last)

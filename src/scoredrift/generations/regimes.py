@@ -55,6 +55,13 @@ class Regime(Protocol):
             index: i.
         """
 
+    def shares(self, index: int) -> Tensor:
+        """Shares of p̂^0, …, p̂^i in that law, ``[i + 1]``, float64; the rest is p's.
+
+        Args:
+            index: i.
+        """
+
 
 @dataclass(frozen=True)
 class FreshFraction:
@@ -99,6 +106,10 @@ class FreshFraction:
         """The blend α p + (1−α) p̂^i; arguments as for ``Regime``."""
         return _blend(target, model, self.alpha)
 
+    def shares(self, index: int) -> Tensor:
+        """1 − α for the last model; arguments as for ``Regime``."""
+        return _of_the_last(index, 1 - self.alpha)
+
 
 @dataclass(frozen=True)
 class Replace:
@@ -122,6 +133,10 @@ class Replace:
     def training_law(self, target: Law, model: Law, past: Law | None, index: int) -> Law:
         """The law of the model; arguments as for ``Regime``."""
         return model
+
+    def shares(self, index: int) -> Tensor:
+        """One for the last model; arguments as for ``Regime``."""
+        return _of_the_last(index, 1.0)
 
 
 @dataclass(frozen=True)
@@ -178,6 +193,10 @@ class Accumulate:
             )  # one blend, not one in another
         return _blend(past, model, share)
 
+    def shares(self, index: int) -> Tensor:
+        """1/(i + 2) for each model; arguments as for ``Regime``."""
+        return torch.full((index + 1,), 1 / (index + 2), dtype=torch.float64)
+
 
 def law_of_training(regime: Regime, target: Law, model: Callable[[int], Law], index: int) -> Law:
     """Law that generation ``index`` is trained on, from the models before it.
@@ -202,6 +221,12 @@ def law_of_training(regime: Regime, target: Law, model: Callable[[int], Law], in
         for earlier in range(index - 1):
             past = regime.training_law(target, model(earlier), past, earlier)
     return regime.training_law(target, model(index - 1), past, index - 1) if index else target
+
+
+def _of_the_last(index: int, share: float) -> Tensor:
+    shares = torch.zeros(index + 1, dtype=torch.float64)
+    shares[-1] = share
+    return shares
 
 
 def _blend(first: Law, second: Law, share: float) -> Law:

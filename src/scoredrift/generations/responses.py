@@ -10,6 +10,8 @@ drift grows without bound, as far as linearity goes, for all fresh fractions bel
 
     α_c = 1 − 1/λ.
 
+Trained on all models so far, with shares s_j of the j-th, a generation is handed Σ_j s_j δ_j instead of (1−α) δ_i.
+
 Differences of successive generations of a pilot are A^k b, times (1−α)^k: a Krylov sequence, from which the eigenvalues
 that matter are read as in dynamic mode decomposition. Source: ours; the decomposition is that of Schmid 2010 (J. Fluid
 Mech. 656, 5–28, doi 10.1017/S0022112010001217).
@@ -25,6 +27,7 @@ from torch import Tensor
 
 from scoredrift import _checks
 from scoredrift.estimates import Estimate, jackknife
+from scoredrift.generations.regimes import FreshFraction, Regime
 
 
 class LinearResponse(NamedTuple):
@@ -104,43 +107,59 @@ def linear_response(deviations: Tensor, *, alpha: float) -> LinearResponse:
     return LinearResponse(sequence, recurrence, missed)
 
 
-def response_forecast(deviations: Tensor, *, before: float, alpha: float, generations: int) -> list[Estimate]:
-    """Drift E D_0, …, E D_N at another fresh fraction, if the learner responds linearly.
+def response_forecast(
+    deviations: Tensor, *, before: float, regime: Regime, generations: int
+) -> list[Estimate]:
+    """Drift E D_0, …, E D_N in another regime, if the learner responds linearly.
 
-    What scatters between the runs is added as noise of constant size, which fades by 1 − α a generation.
+        δ_n = A Σ_{j<n} s_j δ_j + b,      s_j: share of model j in what generation n is trained on
+
+    What scatters between the runs is added as noise of constant size, which is handed on as it is.
 
     Args:
         deviations: of a pilot, as for ``linear_response``, with three runs or more.
         before: its fresh fraction, in (0, 1).
-        alpha: fresh fraction asked for, in (0, 1].
+        regime: that asked for, such as ``FreshFraction(0.2)``, ``Replace()`` or ``Accumulate()``.
         generations: N ≥ 0.
 
     Returns:
         One estimate for each generation; errors by leaving out one run at a time.
 
     Raises:
-        ValueError: fractions outside their range, fewer than three runs, or what ``linear_response`` refuses.
+        ValueError: fewer than three runs, a regime that does not tell its shares, or what ``linear_response`` refuses.
 
     >>> pilot = torch.tensor([[[1.0, 0.0], [1.5, 0.0]]] * 3).double() + 1e-9 * torch.rand(
     ...     3, 2, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    >>> [round(one.value, 3) for one in response_forecast(pilot, before=0.5, alpha=0.9, generations=2)]
+    >>> [round(one.value, 3) for one in response_forecast(pilot, before=0.5, regime=FreshFraction(0.9), generations=2)]
     [1.0, 1.21, 1.232]
     """
-    alpha = _checks.number("alpha", alpha, low=0.0, high=1.0, open_low=True)
+    _checks.able("regime", regime, "shares")
     generations = _checks.count("generations", generations, least=0)
     _checks.floating("deviations", deviations)
     if deviations.ndim != 3 or len(deviations) < 3:
         _checks.refuse("deviations.shape", list(deviations.shape), "pass three runs or more")
     paths = deviations.detach().double()
-    powers = (1 - alpha) ** torch.arange(generations + 1, dtype=torch.float64)
-    fading = (powers**2).cumsum(0)
+    powers, handed_on = _weights(regime, generations)
 
     def drift(last: int, kept: Tensor) -> float:
         some = paths[kept]
         terms = linear_response(some, alpha=before).continued(generations)
-        mean = float((powers[:, None] * terms)[: last + 1].sum(0).square().sum())
+        mean = float((powers[last] @ terms).square().sum())
         added = torch.cat([some[:, :1], some[:, 1:] - (1 - before) * some[:, :-1]], dim=1)
         noise = float(added.var(0).sum(1).mean())
-        return mean + noise * (float(fading[last]) - 1 / len(some))  # a mean of runs has a share already
+        share = float(handed_on[last].square().sum())
+        return mean + noise * (share - 1 / len(some))  # a mean of runs has a share already
 
     return [jackknife(partial(drift, last), len(paths)) for last in range(generations + 1)]
+
+
+def _weights(regime: Regime, last: int) -> tuple[Tensor, Tensor]:
+    """What δ_0, …, δ_N are made of: coefficients of A^k b, and of the noise of each generation if A = 1."""
+    powers = torch.zeros(last + 1, last + 1, dtype=torch.float64)
+    handed_on = torch.eye(last + 1, dtype=torch.float64)
+    powers[:, 0] = 1.0
+    for n in range(1, last + 1):
+        shares = regime.shares(n - 1)
+        powers[n, 1:] = (shares @ powers[:n])[:-1]
+        handed_on[n] += shares @ handed_on[:n]
+    return powers, handed_on
