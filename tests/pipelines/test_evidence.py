@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -79,7 +80,7 @@ def test_an_alarm_stays_and_looks_do_not_change_what_was():
     assert alarmed.alarm
     assert later.alarm
     assert later.log_wealth < alarmed.log_wealth
-    assert (begun.count, begun.log_wealth, begun.highest) == (0, pytest.approx(0), 0)
+    assert (len(begun.wealth), begun.log_wealth, begun.highest) == (0, pytest.approx(0), 0)
 
 
 def test_parts_of_a_generation_count_as_one():
@@ -91,8 +92,30 @@ def test_parts_of_a_generation_count_as_one():
     whole, parts = begun.look(x), begun
     for part in x.split(200):
         parts = parts.look(part)
-    assert parts.highest == pytest.approx(whole.highest)
-    torch.testing.assert_close(parts.wealth, whole.wealth)
+    assert len(parts.wealth) == 5
+    torch.testing.assert_close(parts.wealth[:1], whole.wealth)
+
+
+def test_what_is_lost_within_the_tolerance_is_not_waited_for():
+    """Nineteen generations without drift, then one far outside: a single wealth would have to win all of it back."""
+    g = seeded(5)
+    seen = Evidence.against(torch.randn(4_000, 3, generator=g, dtype=torch.float64), tolerance=0.1)
+    for _ in range(19):
+        seen = seen.look(torch.randn(1_000, 3, generator=g, dtype=torch.float64))
+    first = float(torch.logsumexp(seen.wealth[0], 0)) - math.log(seen.wealth.shape[1])
+    assert first < -2
+    assert seen.log_wealth > math.log(1 / 40)  # what began last, and what has not begun
+    seen = seen.look(torch.randn(200, 3, generator=g, dtype=torch.float64) + 1)
+    assert seen.alarm
+    assert float(torch.logsumexp(seen.wealth[0], 0)) - math.log(seen.wealth.shape[1]) < Evidence.enough(0.05)
+
+
+def test_weights_of_all_beginnings_add_up_to_one(data=torch.randn(500, 2, generator=seeded(6))):
+    """Wealth that neither wins nor loses stays one, however many looks there were."""
+    seen = Evidence.against(data, tolerance=0.1)
+    for looks in (0, 1, 2, 50):
+        still = replace(seen, wealth=torch.zeros(looks, seen.wealth.shape[1], dtype=torch.float64))
+        assert still.log_wealth == pytest.approx(0, abs=1e-12)
 
 
 @pytest.mark.parametrize("data", [[-1.0, 1.0] * 50, [0.0] * 99 + [100.0]])
@@ -106,8 +129,9 @@ def test_wealth_by_hand(data):
     assert seen.log_wealth == pytest.approx(0)
     seen = seen.look(points.mean() + 2 * points.std() * torch.ones(1, 1))
     gain = 2 - float(known.clamp(-5, 5).mean()) - seen.margin
-    wanted = torch.log1p(seen.stakes * gain).exp().mean().log()
-    assert seen.log_wealth == pytest.approx(float(wanted))
+    won = float(torch.log1p(seen.stakes * gain).exp().mean())
+    wanted = won / 2 + won / 6 + 1 / 3  # begun with the first look, with the second, and not yet
+    assert seen.log_wealth == pytest.approx(math.log(wanted))
 
 
 DATA = torch.randn(100, 2, generator=seeded(4))

@@ -13,8 +13,11 @@ While the hypothesis holds, W is a supermartingale, whatever was chosen, and by 
 with probability at most a: an alarm at W ≥ 1/a is false with that probability over the whole run, with a look after
 every point. Under drift W grows exponentially.
 
-What is chosen: f is the projection of whitened features, cut at ±b, on the mean deviation of all points seen before; W
-is the mean over a dozen stakes. E_p f is the mean over N points of the data, and r, with probability 1 − a' and for
+What is chosen: f is the projection of whitened features, cut at ±b, on the mean deviation of points seen before. While
+drift is within the tolerance, W shrinks, and what is lost has to be won back later. So a new wealth begins with every
+look s = 0, 1, …, along the mean deviation of what was seen from the look before on, and W is a mean of all of them, with
+weights 1/((s+1)(s+2)), those that have not begun counting as one, and of a dozen stakes. A mean of supermartingales is
+one. E_p f is the mean over N points of the data, and r, with probability 1 − a' and for
 large N, more than its error in any direction, r² = χ²_{m, 1−a'}/N; a + a' is the level.
 
 Sources: betting on means, Waudby-Smith and Ramdas 2024 (J. R. Stat. Soc. B 86, 1–27, arXiv 2010.09686); predictable
@@ -50,9 +53,9 @@ class Evidence:
         known: whitened features of the data, ``[N, m]``.
         tolerance: D_0.
         level: a + a', probability of a false alarm over the whole run.
-        wealth: log W for each stake, ``[K]``.
-        total: sum of all whitened features seen, ``[m]``.
-        count: their number.
+        wealth: log W for each look with which it began, and each stake, ``[S, K]``.
+        totals: sum of the whitened features seen from the look before each of these on, ``[S, m]``.
+        latest: the same of the last look, ``[m]``.
         highest: largest log W so far.
 
     >>> g = torch.Generator().manual_seed(0)
@@ -70,8 +73,8 @@ class Evidence:
     tolerance: float
     level: float
     wealth: Tensor
-    total: Tensor
-    count: int = 0
+    totals: Tensor
+    latest: Tensor
     highest: float = 0.0
 
     @classmethod
@@ -102,9 +105,9 @@ class Evidence:
         whitening = torch.linalg.solve_triangular(
             factor, torch.eye(m, dtype=data.dtype, device=data.device), upper=False
         )
-        none = torch.zeros(_STAKES, dtype=torch.float64, device=data.device)
+        none = torch.zeros(0, _STAKES, dtype=torch.float64, device=data.device)
         known = (data - mean) @ whitening.T
-        return cls(mean, whitening, known, tolerance, level, none, torch.zeros_like(mean))
+        return cls(mean, whitening, known, tolerance, level, none, mean.new_zeros(0, m), torch.zeros_like(mean))
 
     @property
     def margin(self) -> float:
@@ -120,8 +123,8 @@ class Evidence:
 
     @property
     def log_wealth(self) -> float:
-        """log W, the mean over the stakes: e^−(log W) bounds the probability of so much evidence by chance."""
-        return float(torch.logsumexp(self.wealth, 0)) - math.log(len(self.wealth))
+        """log W, the mean over beginnings and stakes: e^−(log W) bounds the probability of so much by chance."""
+        return float(_mean(self.wealth))
 
     @property
     def alarm(self) -> bool:
@@ -150,19 +153,28 @@ class Evidence:
         if features.shape[1] != len(self.mean):
             _checks.refuse("features.shape", list(features.shape), f"pass [n, {len(self.mean)}]")
         white = (features.to(self.mean) - self.mean) @ self.whitening.T
-        wealth, total, count, highest = self.wealth.clone(), self.total, self.count, self.highest
+        wealth = torch.cat([self.wealth, torch.zeros_like(self.stakes)[None]])
+        totals, highest = torch.cat([self.totals, self.latest[None]]), self.highest
         margin, stakes = self.margin, self.stakes
         for block in white.split(_BLOCK):
-            if count > 0:
-                direction = total / total.norm().clamp(min=torch.finfo(total.dtype).tiny)
-                expected = (self.known @ direction).clamp(-_CUT, _CUT).mean()
-                gain = (block @ direction).clamp(-_CUT, _CUT) - expected - margin
-                steps = torch.log1p(stakes[:, None] * gain).cumsum(1) + wealth[:, None]
-                wealth = steps[:, -1]
-                path = torch.logsumexp(steps, 0) - math.log(len(wealth))
-                highest = max(highest, float(path.max()))
-            total, count = total + block.sum(0), count + len(block)
-        return replace(self, wealth=wealth, total=total, count=count, highest=highest)
+            sizes = totals.norm(dim=1)
+            ways = (totals / sizes.clamp(min=torch.finfo(sizes.dtype).tiny)[:, None]).T
+            expected = (self.known @ ways).clamp(-_CUT, _CUT).mean(0)
+            gain = ((block @ ways).clamp(-_CUT, _CUT) - expected - margin) * (sizes > 0)  # no way, no bet
+            steps = wealth + torch.log1p(gain[:, :, None] * stakes).cumsum(0)
+            wealth, totals = steps[-1], totals + block.sum(0)
+            highest = max(highest, float(_mean(steps).max()))
+        return replace(self, wealth=wealth, totals=totals, latest=white.sum(0), highest=highest)
+
+
+def _mean(wealth: Tensor) -> Tensor:
+    """Logarithm of the mean of what began with each look and stake, ``[…, S, K]``, and of what did not begin."""
+    count = wealth.shape[-2]
+    place = torch.arange(count, dtype=wealth.dtype, device=wealth.device)
+    weights = torch.cat([1 / ((place + 1) * (place + 2)), place.new_full((1,), 1 / (count + 1))])
+    begun = torch.logsumexp(wealth, -1) - math.log(wealth.shape[-1])
+    waiting = begun.new_zeros((*begun.shape[:-1], 1))
+    return torch.logsumexp(torch.cat([begun, waiting], -1) + weights.log(), -1)
 
 
 def _features(name: str, value: Tensor) -> Tensor:
