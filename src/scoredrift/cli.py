@@ -121,6 +121,9 @@ def watch(
     out: Annotated[
         Path | None, typer.Option(help="Folder for a log; another call goes on where it stops.")
     ] = None,
+    reused: Annotated[
+        bool, typer.Option("--reused", help="The samples are what the next generation is trained on.")
+    ] = False,
 ) -> None:
     """Where a retraining loop is going, from samples of the data and of each generation.
 
@@ -132,7 +135,7 @@ def watch(
     try:
         known = _read(data)
         options = {"alpha": alpha, "tolerance": tolerance, "horizon": horizon, "level": level}
-        monitor = Monitor(known.values, folder=out, **options)  # type: ignore[arg-type]
+        monitor = Monitor(known.values, folder=out, reused=reused, **options)  # type: ignore[arg-type]
         for reading in monitor.readings:
             typer.echo(f"{reading} (from the log)")
         for path in generations[len(monitor.readings) :]:

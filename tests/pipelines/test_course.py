@@ -90,6 +90,50 @@ def test_forecasts_are_right_on_average(bias, noise):
         assert abs(Estimate.from_samples(torch.tensor(found)).sigmas_from(0)) < 5, case
 
 
+def handed_on(alpha, generations, g, *, n=150, m=4, bias=0.03):
+    """A loop that fits the mean of a mixture of its own points and fresh ones: the points of each generation."""
+    mean, deviations, samples = torch.zeros(m, dtype=torch.float64), [], []
+    b = torch.zeros(m, dtype=torch.float64)
+    b[0] = math.sqrt(bias)
+    training = torch.randn(n, m, generator=g, dtype=torch.float64)
+    for _ in range(generations + 1):
+        mean = training.mean(0) + b
+        deviations.append(mean)
+        drawn = mean + torch.randn(n, m, generator=g, dtype=torch.float64)
+        samples.append(drawn)
+        fresh = torch.rand(n, generator=g, dtype=torch.float64) < alpha
+        training = torch.where(fresh[:, None], torch.randn(n, m, generator=g, dtype=torch.float64), drawn)
+    return deviations, samples
+
+
+def test_points_that_are_handed_on_are_no_chance():
+    """Drift, noise and forecasts from the points that the next generation is trained on, in small samples."""
+    alpha, n, m, bias = 0.3, 150, 4, 0.03
+    names = ("drift", "bias", "noise", "ahead", "anew", "noise if they were others")
+    gaps = {name: [] for name in names}
+    for run in range(400):
+        g = seeded(run)
+        deviations, samples = handed_on(alpha, 12, g, n=n, m=m, bias=bias)
+        came, _ = handed_on(0.6, 5, g, n=n, m=m, bias=bias)
+        data = torch.randn(4_000, m, generator=g, dtype=torch.float64)
+        one, other = (Course.of(data, samples[:4], alpha=alpha, reused=reused) for reused in (True, False))
+        found = (
+            one.drift(3).value - float(deviations[3].square().sum()),
+            one.parts.bias.value - bias,
+            one.parts.noise.value - m / n,  # of the mean of a training set
+            one.forecast(12).value - float(deviations[12].square().sum()),
+            one.forecast(5, alpha=0.6).value - float(came[5].square().sum()),
+            other.parts.noise.value - m / n,
+        )
+        for name, gap in zip(names, found, strict=True):
+            gaps[name].append(gap)
+    off = {name: Estimate.from_samples(torch.tensor(found)) for name, found in gaps.items()}
+    for name in names[:-1]:
+        assert abs(off[name].sigmas_from(0)) < 5, name
+    assert off["noise"].stderr < 0.1 * m / n
+    assert off[names[-1]].sigmas_from(0) < -5
+
+
 def test_an_interval_knows_that_noise_to_come_is_random():
     """After thirty generations bias and noise are well known, and what comes is not: half of it in an interval of ½."""
     runs, hits = 150, 0

@@ -15,7 +15,7 @@ import torch
 
 from helpers import seeded
 from scoredrift import Estimate, Flow, OrnsteinUhlenbeck, mixture_of_three
-from scoredrift.pipelines import ExcessEnergy, Monitor, monitor
+from scoredrift.pipelines import Course, ExcessEnergy, Monitor, monitor
 from scoredrift.runs import locked
 
 
@@ -162,6 +162,19 @@ def test_another_pipeline_is_refused(tmp_path):
     (tmp_path / monitor.SETTINGS).write_text("{", encoding="utf-8")
     with pytest.raises(ValueError, match=r"^folder = .*monitor.json is damaged"):
         Monitor(kept.data, alpha=0.2, tolerance=0.1, folder=tmp_path)
+
+
+def test_points_that_are_handed_on_are_counted_as_such(tmp_path):
+    one, other = (watched(0.05, generations=3, reused=reused) for reused in (True, False))
+    g = seeded(0)
+    data = sample(g, n=4_000)
+    seen = [sample(g, shift) for shift in deviations(0.05, 0.2, 3)]
+    whole = Course.of(data, seen, alpha=0.2, reused=True)
+    assert one.readings[-1].parts.noise.value == pytest.approx(whole.parts.noise.value)
+    assert one.readings[-1].parts.noise.value > other.readings[-1].parts.noise.value
+    watched(0.05, generations=1, folder=tmp_path, reused=True)
+    with pytest.raises(ValueError, match=r"^folder = .*begun with another reused"):
+        watched(0.05, generations=1, folder=tmp_path)
 
 
 def test_two_at_a_time_are_refused(tmp_path):

@@ -293,7 +293,7 @@ def watch_run(
         evidence = evidence.look(features)
         seen.append(features)
         measured.append(_floats(one | {"evidence": torch.tensor(evidence.highest)}))
-    whole = Course.of(data, seen, alpha=alpha)
+    whole = Course.of(data, seen, alpha=alpha, reused=True)
     told = [first_generations(whole, k).forecast(last) for k in range(3, last + 1)]
     measured[0] |= {
         "forecast": torch.tensor([[ahead.value, ahead.low] for ahead in told]),

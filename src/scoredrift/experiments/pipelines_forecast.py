@@ -189,7 +189,10 @@ def run_pipeline(
         for k, alpha in enumerate((one.alpha, *one.others))
     ]
     data = one.view(one.target.sample(settings["known"], generator=numbers("data")))
-    courses = {name: Course.of(data, list(histories[0][name]), alpha=one.alpha) for name in ("fresh", "used")}
+    courses = {
+        name: Course.of(data, list(histories[0][name]), alpha=one.alpha, reused=reused)
+        for name, reused in (("fresh", False), ("used", True))
+    }
     asked = (None, *one.others)
     told = {
         name: torch.tensor([course.forecast(last, alpha=alpha) for alpha in asked])

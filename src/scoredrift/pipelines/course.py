@@ -11,7 +11,9 @@ the deviation of the last generation left in generation N,
     E D_N = ‖k δ_G + (1−k) b/α‖² + (1−k²) E‖noise‖²/(α (2−α)).
 
 Deviations come from samples. Their chance is taken out of all products: c_i = tr C_i/n_i of the sample of generation i,
-which is in w_i and, times −(1−α), in w_{i+1}; and m/N of the data, which is in all of them.
+which is in w_i and, times −(1−α), in w_{i+1}; and m/N of the data, which is in all of them. Where the points that are
+seen are those that the next generation was trained on (``reused``), what they are off by is handed on, in
+w_{i+1} = (1−α) chance + …, and what is seen of w_{i+1} is without it: there (1−α)² c_i is not taken out but put back.
 
 Errors are those of the samples, by leaving out blocks of all of them in turn, and those of the few generations, by
 leaving out one w at a time. An interval for D_N has in it that future noise is random, too; the noise is taken to be
@@ -81,15 +83,16 @@ class Course:
     features: int
 
     @classmethod
-    def of(cls, data: Tensor, generations: Sequence[Tensor], *, alpha: float) -> Course:
+    def of(cls, data: Tensor, generations: Sequence[Tensor], *, alpha: float, reused: bool = False) -> Course:
         """The course from features of samples.
 
         Args:
             data: features of N points of the data, ``[N, m]``, on which no generation was trained.
-            generations: features of points of generation 0, 1, …, each ``[n, m]``, drawn for this purpose: points that
-                the next generation was trained on hand their chance on to it, which is then not taken out but put in.
-                Generation 0 was trained on data alone.
+            generations: features of points of generation 0, 1, …, each ``[n, m]``. Generation 0 was trained on data
+                alone.
             alpha: fresh fraction α in (0, 1].
+            reused: whether these are the points of which the next generation was trained on a share 1 − α, and not
+                others that were drawn for this purpose.
 
         Raises:
             ValueError: α outside (0, 1], no generation, samples that are too small or of another number of features,
@@ -113,8 +116,8 @@ class Course:
             some = [x[:, kept].reshape(-1, m) for x in blocks]
             means.append(torch.stack([x.mean(0) for x in some]))
             chances.append(torch.stack([x.var(0).sum() / len(x) for x in some]))
-        products = torch.stack([_products(x, c, alpha) for x, c in zip(means, chances, strict=True)])
-        return cls(products, alpha, m)
+        found = [_products(x, c, alpha, reused) for x, c in zip(means, chances, strict=True)]
+        return cls(torch.stack(found), alpha, m)
 
     @property
     def last(self) -> int:
@@ -230,7 +233,7 @@ def _moments(products: Tensor, kept: Sequence[int], alpha: float) -> _Moments:
     return _Moments(drift, along, bias, trace / len(kept) - bias)
 
 
-def _products(means: Tensor, chances: Tensor, alpha: float) -> Tensor:
+def _products(means: Tensor, chances: Tensor, alpha: float, reused: bool) -> Tensor:
     """w_i·w_j from whitened means of data and generations, ``[G + 2, m]``, without their chance."""
     deviations = means[1:] - means[0]
     count = len(deviations)
@@ -238,8 +241,12 @@ def _products(means: Tensor, chances: Tensor, alpha: float) -> Tensor:
     onward[range(1, count), range(count - 1)] = alpha - 1
     w = onward @ deviations
     data = onward.sum(1)  # the mean of the data is in w_i so many times
-    chance = onward @ torch.diag(chances[1:]) @ onward.T + chances[0] * torch.outer(data, data)
-    return w @ w.T - chance
+    if reused:
+        chance = torch.diag(chances[1:])
+        chance.diagonal()[1:] -= (1 - alpha) ** 2 * chances[1:-1]
+    else:
+        chance = onward @ torch.diag(chances[1:]) @ onward.T
+    return w @ w.T - chance - chances[0] * torch.outer(data, data)
 
 
 def _left_out(values: Tensor) -> float:

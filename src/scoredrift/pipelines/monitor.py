@@ -128,6 +128,7 @@ class Monitor:
         horizon: generation that is forecast.
         level: probability of a false alarm over the whole run.
         excess: compares the scores of the models with a reference; None to watch features alone.
+        reused: whether the points that are looked at are those that the next generation is trained on.
 
     Raises:
         ValueError: numbers outside their range, features that are too few, not finite, constant or depend on each
@@ -153,13 +154,14 @@ class Monitor:
         horizon: int = 10,
         level: float = 0.05,
         excess: ExcessEnergy | None = None,
+        reused: bool = False,
     ) -> None:
         self.alpha = _checks.number("alpha", alpha, low=0.0, high=1.0, open_low=True)
         self.tolerance = _checks.number("tolerance", tolerance, low=0.0, open_low=True)
         self.horizon = _checks.count("horizon", horizon)
         if not (excess is None or isinstance(excess, ExcessEnergy)):
             _checks.refuse("excess", repr(excess)[:80], "pass ExcessEnergy(points, reference), or None")
-        self.data, self.excess = data, excess
+        self.data, self.excess, self.reused = data, excess, bool(reused)
         self.evidence = Evidence.against(data, tolerance=tolerance, level=level)
         self.readings: list[Reading] = []
         self._seen: list[Tensor] = []
@@ -171,8 +173,8 @@ class Monitor:
         """Features of points of the next generation; generation 0 is the one that was trained on data alone.
 
         Args:
-            features: of the points, ``[n, m]``, as the model draws them, none chosen, and none that the next
-                generation is trained on.
+            features: of the points, ``[n, m]``, as the model draws them, none chosen; unless the monitor was made
+                with ``reused``, none that the next generation is trained on.
             score: ŝ(x, t) of the model, for a monitor with ``excess``.
 
         Returns:
@@ -202,7 +204,7 @@ class Monitor:
         return reading
 
     def _read(self, seen: Sequence[Tensor], evidence: Evidence, excess: EnergyByLevel | None) -> Reading:
-        course, last = Course.of(self.data, seen, alpha=self.alpha), len(seen) - 1
+        course, last = Course.of(self.data, seen, alpha=self.alpha, reused=self.reused), len(seen) - 1
         return Reading(
             generation=last,
             points=len(seen[-1]),
@@ -223,6 +225,7 @@ class Monitor:
             "tolerance": self.tolerance,
             "horizon": self.horizon,
             "level": self.evidence.level,
+            "reused": self.reused,
             "features": list(self.data.shape),
             "data": hashlib.sha256(
                 self.data.detach().double().cpu().contiguous().numpy().tobytes()
