@@ -65,6 +65,15 @@ from scoredrift.experiments.image_errors import (
     run_image_errors,
     shrunk,
 )
+from scoredrift.experiments.image_networks import (
+    EARLY_STOPS,
+    IMAGE_NETWORKS,
+    Photographs,
+    PhotographMeasure,
+    photographs_of,
+    run_image_networks,
+    small_photographs,
+)
 from scoredrift.experiments.mixture import ALPHAS, EXACT, LITERAL, Measure, moments, picture, run_case
 from scoredrift.experiments.neural import (
     NEURAL_LINE,
@@ -152,6 +161,7 @@ EXPERIMENTS: dict[str, Experiment] = {
         PIPELINES_FORECAST,
         PIPELINES_ALARMS,
         IMAGE_ERRORS,
+        IMAGE_NETWORKS,
     )
 }
 
@@ -159,6 +169,7 @@ __all__ = [
     "ALPHAS",
     "BANDWIDTHS",
     "BOUNDS",
+    "EARLY_STOPS",
     "EXACT",
     "EXPERIMENTS",
     "FASHION",
@@ -173,6 +184,7 @@ __all__ = [
     "FASHION_SAMPLERS",
     "IMAGE_CASES",
     "IMAGE_ERRORS",
+    "IMAGE_NETWORKS",
     "INJECTED",
     "LEARNERS",
     "LITERAL",
@@ -213,6 +225,8 @@ __all__ = [
     "Look",
     "Measure",
     "MixtureFit",
+    "PhotographMeasure",
+    "Photographs",
     "PictureMeasure",
     "Pictures",
     "Push",
@@ -257,6 +271,7 @@ __all__ = [
     "moments",
     "naive_forecasts",
     "one_generation",
+    "photographs_of",
     "picture",
     "pixel_fit",
     "resampled",
@@ -267,6 +282,7 @@ __all__ = [
     "run_codes",
     "run_energies",
     "run_image_errors",
+    "run_image_networks",
     "run_line",
     "run_memory",
     "run_pipeline",
@@ -277,6 +293,7 @@ __all__ = [
     "run_size",
     "run_ten",
     "shrunk",
+    "small_photographs",
     "spread_forecast",
     "stored",
     "ten_fit",
