@@ -21,6 +21,7 @@ from scoredrift import (
     RotationalField,
     ScaledField,
     SumScore,
+    check_divergence,
 )
 from scoredrift.scores import split_linear
 
@@ -152,10 +153,10 @@ def turned(x, t):
     return torch.sin(x @ matrix(6).T) + t.reshape(-1, 1) * x.roll(1, dims=1)
 
 
-def probed(probes, seed=0, rows=20_000):
+def probed(probes, seed=0, rows=20_000, normal=False):
     """Estimates at one point, each with its own probes, and the Jacobian there."""
     x = X[1:2].expand(rows, -1)
-    field = ProbedScore(turned, probes, seeded(seed))
+    field = ProbedScore(turned, probes, seeded(seed), normal=normal)
     jacobian = torch.autograd.functional.jacobian(lambda y: turned(y[None], torch.tensor(0.5))[0], X[1])
     return field.divergence(x, 0.5), jacobian
 
@@ -168,6 +169,34 @@ def test_probed_divergence_has_the_trace_as_mean_and_the_variance_of_signs(probe
     assert variance * probes > 0.5
     assert within(Estimate.from_samples(draws), float(jacobian.trace()))
     assert within(Estimate.from_samples((draws - jacobian.trace()).square()), variance)
+
+
+def test_normal_probes_have_the_diagonal_in_their_variance():
+    """Var z·Jz = 2 ‖S‖² for z ~ N(0, I), with S = (J + Jᵀ)/2."""
+    draws, jacobian = probed(2, seed=11, normal=True)
+    variance = 2 * float((0.5 * (jacobian + jacobian.T)).square().sum()) / 2
+    assert within(Estimate.from_samples(draws), float(jacobian.trace()))
+    assert within(Estimate.from_samples((draws - jacobian.trace()).square()), variance)
+
+
+class Undivided(ProbedScore):
+    """A sum over probes where a mean is meant."""
+
+    def value_and_divergence(self, x, t):
+        value, trace = super().value_and_divergence(x, t)
+        return value, self.probes * trace
+
+
+@pytest.mark.parametrize("normal", [False, True])
+def test_a_sum_over_probes_is_not_taken_for_a_mean(normal):
+    for probes in (1, 4):
+        check_divergence(ProbedScore(turned, probes, seeded(12), normal=normal), X, EACH_ROW, calls=100)
+    wrong = Undivided(turned, 4, seeded(12), normal=normal)
+    with pytest.raises(ValueError, match=r"divide by the number of probes"):
+        check_divergence(wrong, X, EACH_ROW, calls=100)
+    wide = torch.ones(2, 300, dtype=torch.float64)
+    with pytest.raises(ValueError, match=r"divide by the number of probes"):
+        check_divergence(Undivided(lambda x, t: torch.sin(x), 2, seeded(13)), wide, 1.0, calls=5)
 
 
 def test_probes_are_new_in_each_call_and_follow_the_generator():

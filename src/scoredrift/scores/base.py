@@ -97,9 +97,11 @@ class FunctionScore(Field):
 class ProbedScore(Field):
     """Any function of (x, t) as a score, its divergence estimated by random probes (Hutchinson).
 
-        ∇·s ≈ (1/R) Σ_r z_r · ∂_x(z_r · s),        z_r ∈ {−1, 1}^d at random, new in every call.
+        ∇·s ≈ (1/R) Σ_r z_r · ∂_x(z_r · s),        z_r ∈ {−1, 1}^d, or N(0, I), new in every call.
 
-    The estimate is unbiased, so what is linear in it stays unbiased; R backward passes instead of d.
+    The estimate is unbiased, so what is linear in it stays unbiased; R backward passes instead of d. With S the
+    symmetric part of the Jacobian its variance is 2 (‖S‖² − Σ S_jj²)/R for signs and 2 ‖S‖²/R for normal probes, so
+    that signs are never worse.
     Networks are called, and functions without a graph are refused, as by ``FunctionScore``.
     Source: Hutchinson 1990 (doi 10.1080/03610919008812866).
 
@@ -108,6 +110,7 @@ class ProbedScore(Field):
         probes: R ≥ 1.
         generator: source of the probes, on the device of the points.
         dtype, constant: as for ``FunctionScore``.
+        normal: take z ~ N(0, I) instead of signs.
 
     Raises:
         ValueError: R < 1; on a call, what ``FunctionScore`` refuses, or a generator on another device.
@@ -122,6 +125,7 @@ class ProbedScore(Field):
     generator: torch.Generator
     dtype: torch.dtype | None = None
     constant: bool = False
+    normal: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "probes", _checks.count("probes", self.probes))
@@ -146,8 +150,12 @@ class ProbedScore(Field):
         with self._exact()._recording(x, t) as (inputs, values, depends):
             trace = torch.zeros(len(x), dtype=x.dtype, device=x.device)
             for _ in range(self.probes if depends else 0):
-                coin = torch.rand(x.shape, generator=self.generator, dtype=x.dtype, device=x.device)
-                probe = torch.where(coin < 0.5, -1.0, 1.0).to(x.dtype)
+                probe = self._probe(x)
                 (row,) = torch.autograd.grad((values * probe).sum(), inputs, retain_graph=True)
                 trace = trace + (row * probe).sum(1) / self.probes
         return values.detach(), trace.detach()
+
+    def _probe(self, x: Tensor) -> Tensor:
+        draw = torch.randn if self.normal else torch.rand
+        z = draw(x.shape, generator=self.generator, dtype=x.dtype, device=x.device)
+        return z if self.normal else torch.where(z < 0.5, -1.0, 1.0).to(x.dtype)

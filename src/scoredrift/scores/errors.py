@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from scoredrift import _checks, _numerics
+from scoredrift.estimates import Estimate
 from scoredrift.scores.arithmetic import Score, SumScore, evaluated
 from scoredrift.scores.base import FunctionScore
 
@@ -177,7 +178,9 @@ class InjectedField:
 
 
 @_numerics.estimator
-def check_divergence(field: Score, x: Tensor, t: float | Tensor, *, tolerance: float | None = None) -> None:
+def check_divergence(
+    field: Score, x: Tensor, t: float | Tensor, *, tolerance: float | None = None, calls: int = 1
+) -> None:
     """Refuse a field whose divergence is not the trace of its Jacobian.
 
     Everything that observability is made of rests on 𝒜_t e = ∇·e + e·s*, so a field of one's own
@@ -189,6 +192,8 @@ def check_divergence(field: Score, x: Tensor, t: float | Tensor, *, tolerance: f
         t: time, shape ``[]`` or ``[n]``.
         tolerance: largest deviation allowed, relative to 1 + the largest |∇·e|; by default a
             thousand roundings of the dtype.
+        calls: how often a divergence that is random, as by probes, is asked for. With two calls or more the sum over
+            all points of their mean may deviate by five standard errors, and the tolerance comes on top.
 
     Raises:
         ValueError: a divergence that deviates, is not finite, or has another shape than ``[n]``; a field
@@ -203,12 +208,21 @@ def check_divergence(field: Score, x: Tensor, t: float | Tensor, *, tolerance: f
         1e3 * torch.finfo(x.dtype).eps if tolerance is None else _checks.number("tolerance", tolerance, low=0)
     )
     _checks.able("field", field, "divergence")
-    stated = field.divergence(x, t)
+    answers = [field.divergence(x, t) for _ in range(_checks.count("calls", calls))]
+    stated = answers[0]
     if stated.shape != (len(x),):
         remedy = f"return one number for each point, [{len(x)}]"
         _checks.refuse("field.divergence(x, t).shape", list(stated.shape), remedy)
     _checks.floating("field.divergence(x, t)", stated)
     true = FunctionScore(field, constant=True).divergence(x, t)
+    if len(answers) > 1:
+        found = Estimate.from_samples(torch.stack(answers).double().sum(1))
+        whole = float(true.double().sum())
+        allowed = 5 * found.stderr + slack * (len(x) + float(true.abs().sum()))
+        if not abs(found.value - whole) <= allowed:
+            remedy = f"the traces of the Jacobians add up to {whole:.6g}: divide by the number of probes, or use"
+            _checks.refuse("field.divergence(x, t)", f"{found} in all", f"{remedy} ProbedScore(f, …)")
+        return
     gap = (stated - true).abs()
     worst = int(gap.argmax())
     if not float(gap[worst]) <= slack * (1 + float(true.abs().max())):  # also a NaN from the Jacobian
