@@ -130,7 +130,7 @@ def alarm_rows(result: Result) -> list[AlarmRow]:
     >>> from scoredrift.experiments import stored
     >>> evidence = alarm_rows(stored("pipelines-alarms", "medium"))[0]
     >>> print(f"{evidence.edge}, {evidence.found.value:.2f}, {evidence.delay}")
-    0.000 (0.000 to 0.015), 0.79, 5.01 ± 0.19
+    0.000 (0.000 to 0.015), 0.93, 2.89 ± 0.12
     """
     stable = {kind: alarms(result, kind) for kind in ("inside", "edge")}
     for kind in stable:

@@ -55,7 +55,14 @@ from scoredrift.generations.network_fits import (
     WarmStart,
 )
 from scoredrift.generations.recursion import Fit, recurse
-from scoredrift.generations.regimes import Accumulate, FreshFraction, Regime, Replace, law_of_training
+from scoredrift.generations.regimes import (
+    Accumulate,
+    FreshFraction,
+    Regime,
+    Replace,
+    Selected,
+    law_of_training,
+)
 from scoredrift.generations.repeats import bias_of_repeats, forecast
 from scoredrift.generations.responses import LinearResponse, linear_response, response_forecast
 from scoredrift.generations.schedules import fresh_fraction_needed, scheduled_drift
@@ -91,6 +98,7 @@ __all__ = [
     "Replace",
     "Resampling",
     "SampledStep",
+    "Selected",
     "SimulatedKernelFit",
     "SimulatedModel",
     "Surd",

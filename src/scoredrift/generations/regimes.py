@@ -1,6 +1,7 @@
 """Regimes: what the next generation is trained on.
 
     FreshFraction(α)   N points of q_i = α p + (1−α) p̂^i;
+    Selected(α, f, κ)  the same, but of the model's points only the share κ with the largest f(x);
     Replace()          N points of p̂^i, the limit α → 0;
     Accumulate()       all that came before, and N points of p̂^i.
 
@@ -109,6 +110,72 @@ class FreshFraction:
     def shares(self, index: int) -> Tensor:
         """1 − α for the last model; arguments as for ``Regime``."""
         return _of_the_last(index, 1 - self.alpha)
+
+
+@dataclass(frozen=True)
+class Selected(FreshFraction):
+    """Fresh points and, of the model's N points, the share κ that somebody likes best, drawn with replacement.
+
+    Which law that is depends on the quality, so that there is neither a ``training_law`` nor a forecast from shares.
+
+    Args:
+        alpha: fresh fraction α ∈ (0, 1].
+        quality: f, of points ``[n, d]``, shape ``[n]``; the larger, the better.
+        kept: κ ∈ (0, 1].
+
+    Raises:
+        ValueError: α or κ outside (0, 1]; later, a quality that is not one finite number for each point.
+
+    >>> middle = Selected(0.5, lambda x: -x.square().sum(1), kept=0.1)
+    >>> g = torch.Generator().manual_seed(0)
+    >>> drawn = torch.randn(1000, 1, generator=g)
+    >>> chosen = middle.training_set(lambda n: torch.full((n, 1), 9.0), drawn, None, generator=g)
+    >>> bool((chosen[chosen < 9].abs() < 0.2).all())
+    True
+    """
+
+    quality: Callable[[Tensor], Tensor]
+    kept: float
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not callable(self.quality):
+            _checks.refuse("quality", repr(self.quality), "pass a function of points, [n, d] to [n]")
+        kept = _checks.number("kept", self.kept, low=0.0, high=1.0, open_low=True)
+        object.__setattr__(self, "kept", kept)
+
+    def training_set(
+        self,
+        fresh: Callable[[int], Tensor],
+        drawn: Tensor,
+        past: Tensor | None,
+        *,
+        generator: torch.Generator,
+    ) -> Tensor:
+        """Fresh points first, then chosen ones; arguments as for ``Regime``."""
+        n, found = len(drawn), self.quality(drawn)
+        if not isinstance(found, Tensor) or found.shape != (n,) or not _checks.holds(found.isfinite()):
+            told = list(found.shape) if isinstance(found, Tensor) else f"a {type(found).__name__}"
+            _checks.refuse("quality(x)", told, f"return one finite number for each point, [{n}]")
+        best = drawn[found.topk(max(1, round(self.kept * n))).indices]
+        again = torch.randint(len(best), (n,), generator=generator, device=drawn.device)
+        return super().training_set(fresh, best[again], past, generator=generator)
+
+    def training_law(self, target: Law, model: Law, past: Law | None, index: int) -> Law:
+        """Not known.
+
+        Raises:
+            ValueError: always.
+        """
+        _checks.refuse("regime", "Selected", "the law of points that were selected has no formula; draw them")
+
+    def shares(self, index: int) -> Tensor:
+        """Not known.
+
+        Raises:
+            ValueError: always.
+        """
+        _checks.refuse("regime", "Selected", "what was selected is no share of a model's law")
 
 
 @dataclass(frozen=True)
