@@ -4,10 +4,13 @@ import base64
 import io
 import re
 
+import matplotlib.pyplot as plt
 import pytest
+import torch
 from PIL import Image
 
 from agreement import Rule
+from scoredrift import plots
 from scoredrift.plots import loop
 
 
@@ -72,3 +75,19 @@ def test_pictures_inside_pages_are_not_compared_but_their_texts_are(found):
 def test_bad_wishes_are_refused(frames, more, message):
     with pytest.raises(ValueError, match=message):
         loop(dot, frames, **{"alt": "a dot", **more})
+
+
+def test_a_mosaic_keeps_the_order_of_its_pictures():
+    pictures = torch.arange(5, dtype=torch.uint8)[:, None, None].expand(5, 2, 3)
+    ax = plt.figure().gca()
+    plots.mosaic(ax, pictures, 2)
+    shown = torch.as_tensor(ax.images[0].get_array().data.copy())
+    assert shown.shape == (6, 6)
+    assert shown[::2, ::3].tolist() == [[0, 1], [2, 3], [4, 0]]
+    plt.close()
+
+
+@pytest.mark.parametrize("pictures", [torch.zeros(2, 3, 3), torch.zeros(3, 3, dtype=torch.uint8), None])
+def test_what_is_no_picture_is_refused(pictures):
+    with pytest.raises(ValueError, match=r"^pictures = "):
+        plots.mosaic(plt.figure().gca(), pictures, 2)

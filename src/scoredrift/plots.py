@@ -235,6 +235,36 @@ def shifts(ax: Axes, found: Mapping[str, Estimate], *, most: int = 12) -> None:
     ax.invert_yaxis()
 
 
+def mosaic(ax: Axes, pictures: Tensor, columns: int) -> None:
+    """Grey pictures side by side, row by row, dark on light.
+
+    Args:
+        ax: where to draw.
+        pictures: bytes, ``[n, H, W]``.
+        columns: how many in a row ≥ 1.
+
+    Raises:
+        ValueError: pictures of another shape or dtype, or no column.
+
+    >>> import matplotlib.pyplot as plt
+    >>> ax = plt.figure().gca()
+    >>> mosaic(ax, torch.zeros(5, 8, 8, dtype=torch.uint8), 3)
+    >>> ax.images[0].get_array().shape
+    (16, 24)
+    """
+    columns = _checks.count("columns", columns)
+    if not isinstance(pictures, Tensor) or pictures.ndim != 3 or pictures.dtype != torch.uint8:
+        told = list(pictures.shape) if isinstance(pictures, Tensor) else f"a {type(pictures).__name__}"
+        _checks.refuse("pictures", told, "pass bytes, [n, H, W]")
+    empty = -len(pictures) % columns
+    full = torch.cat([pictures, pictures.new_zeros(empty, *pictures.shape[1:])])
+    rows = [torch.cat(list(part), 1) for part in full.split(columns)]
+    ax.imshow(torch.cat(rows, 0).cpu().numpy(), cmap="gray_r", vmin=0, vmax=255)
+    ax.set(xticks=[], yticks=[])
+    ax.spines[:].set_visible(False)
+    ax.grid(visible=False)
+
+
 @dataclass(frozen=True)
 class Loop:
     """Frames of a loop as one WebP, and its last frame as a PNG; made by ``loop``.

@@ -122,7 +122,9 @@ def drawn(alpha, run, seed, **rest):
 
 def growing(runs, **other):
     settings = {"about": "a second", "generations": 0, "runs": runs} | other
-    return Experiment("grows", "more runs", {"quick": settings}, partial(run_cases, drawn, over={"alpha": (0.1, 0.5)}))
+    return Experiment(
+        "grows", "more runs", {"quick": settings}, partial(run_cases, drawn, over={"alpha": (0.1, 0.5)})
+    )
 
 
 def test_further_runs_come_to_those_of_an_earlier_result(tmp_path, monkeypatch):

@@ -151,7 +151,7 @@ def test_what_says_nothing_of_a_response_is_refused(deviations, alpha, what):
 
 
 def test_a_regime_that_keeps_its_shares_to_itself_is_refused():
-    with pytest.raises(ValueError, match="^regime"):
+    with pytest.raises(ValueError, match=r"^regime"):
         response_forecast(torch.rand(3, 2, 3), before=0.5, regime=0.5, generations=3)
 
 

@@ -110,9 +110,9 @@ def test_what_is_lost_within_the_tolerance_is_not_waited_for():
     assert float(torch.logsumexp(seen.wealth[0], 0)) - math.log(seen.wealth.shape[1]) < Evidence.enough(0.05)
 
 
-def test_weights_of_all_beginnings_add_up_to_one(data=torch.randn(500, 2, generator=seeded(6))):
+def test_weights_of_all_beginnings_add_up_to_one():
     """Wealth that neither wins nor loses stays one, however many looks there were."""
-    seen = Evidence.against(data, tolerance=0.1)
+    seen = Evidence.against(torch.randn(500, 2, generator=seeded(6)), tolerance=0.1)
     for looks in (0, 1, 2, 50):
         still = replace(seen, wealth=torch.zeros(looks, seen.wealth.shape[1], dtype=torch.float64))
         assert still.log_wealth == pytest.approx(0, abs=1e-12)

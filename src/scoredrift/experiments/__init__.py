@@ -68,8 +68,8 @@ from scoredrift.experiments.image_errors import (
 from scoredrift.experiments.image_networks import (
     EARLY_STOPS,
     IMAGE_NETWORKS,
-    Photographs,
     PhotographMeasure,
+    Photographs,
     photographs_of,
     run_image_networks,
     small_photographs,

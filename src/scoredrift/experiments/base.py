@@ -129,7 +129,9 @@ class Experiment:
                 remedy = f"is {own.get(name)!r} there and {same.get(name)!r} here: these are no further runs"
                 _checks.refuse(f"more_of: {name}", path, remedy)
         if "reached" in found.note:
-            _checks.refuse("more_of", path, f"stopped in generation {found.note['reached']}: pass a whole result")
+            _checks.refuse(
+                "more_of", path, f"stopped in generation {found.note['reached']}: pass a whole result"
+            )
         if not own["runs"] < same["runs"] or found.provenance["streams"] != STREAMS:
             _checks.refuse("more_of", path, f"has {own['runs']} runs: pass one of fewer than {same['runs']}")
         return found

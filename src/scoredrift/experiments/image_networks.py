@@ -91,6 +91,10 @@ def small_photographs() -> Photographs:
 
     Raises:
         ValueError: the images are not at hand.
+
+    >>> large = torch.full((1, 3, 32, 32), 7, dtype=torch.uint8)  # this is what becomes of each
+    >>> to_bytes(shrunk(large, shrink=2), (3, 16, 16)).unique()
+    tensor([7], dtype=torch.uint8)
     """
     images = cifar10("train").images
     depth, height, width = images.shape[1:]

@@ -27,7 +27,7 @@ from torch import Tensor
 
 from scoredrift import _checks
 from scoredrift.estimates import Estimate, jackknife
-from scoredrift.generations.regimes import FreshFraction, Regime
+from scoredrift.generations.regimes import Regime
 
 
 class LinearResponse(NamedTuple):

@@ -15,10 +15,10 @@ every point. Under drift W grows exponentially.
 
 What is chosen: f is the projection of whitened features, cut at ±b, on the mean deviation of points seen before. While
 drift is within the tolerance, W shrinks, and what is lost has to be won back later. So a new wealth begins with every
-look s = 0, 1, …, along the mean deviation of what was seen from the look before on, and W is a mean of all of them, with
+look s = 0, 1, …, along the mean deviation of what was seen from the look before on. W is a mean of all of them, with
 weights 1/((s+1)(s+2)), those that have not begun counting as one, and of a dozen stakes. A mean of supermartingales is
-one. E_p f is the mean over N points of the data, and r, with probability 1 − a' and for
-large N, more than its error in any direction, r² = χ²_{m, 1−a'}/N; a + a' is the level.
+one. E_p f is the mean over N points of the data, and r, with probability 1 − a' and for large N, more than its error in
+any direction, r² = χ²_{m, 1−a'}/N; a + a' is the level.
 
 Sources: betting on means, Waudby-Smith and Ramdas 2024 (J. R. Stat. Soc. B 86, 1–27, arXiv 2010.09686); predictable
 choices of f, Podkopaev and Ramdas 2023 (arXiv 2305.00143). The bound by χ² is Hammersley's, Chapman's and Robbins'.
@@ -107,7 +107,9 @@ class Evidence:
         )
         none = torch.zeros(0, _STAKES, dtype=torch.float64, device=data.device)
         known = (data - mean) @ whitening.T
-        return cls(mean, whitening, known, tolerance, level, none, mean.new_zeros(0, m), torch.zeros_like(mean))
+        return cls(
+            mean, whitening, known, tolerance, level, none, mean.new_zeros(0, m), torch.zeros_like(mean)
+        )
 
     @property
     def margin(self) -> float:

@@ -220,7 +220,9 @@ def check_divergence(
         whole = float(true.double().sum())
         allowed = 5 * found.stderr + slack * (len(x) + float(true.abs().sum()))
         if not abs(found.value - whole) <= allowed:
-            remedy = f"the traces of the Jacobians add up to {whole:.6g}: divide by the number of probes, or use"
+            remedy = (
+                f"the traces of the Jacobians add up to {whole:.6g}: divide by the number of probes, or use"
+            )
             _checks.refuse("field.divergence(x, t)", f"{found} in all", f"{remedy} ProbedScore(f, …)")
         return
     gap = (stated - true).abs()

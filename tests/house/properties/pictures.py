@@ -81,6 +81,7 @@ EXEMPT: dict[str, str] = {
     "experiments.through_code": CARRIES,
     "experiments.training_points": CARRIES,
     "experiments.in_features": "moments of samples; compared with draws in tests/experiments",
+    "generations.Selected": "compared with truncated laws, and bad input refused, in tests/generations",
     "generations.LinearResponse": "a tuple of results; its eigenvalues are compared in tests/generations",
     "generations.linear_response": "compared with recursions, and bad input refused, in tests/generations",
     "generations.response_forecast": "compared with recursions, and bad input refused, in tests/generations",
