@@ -148,6 +148,16 @@ def test_a_watch_names_what_drifts_and_goes_on(pipeline, tmp_path):
     ]
 
 
+def test_a_watch_knows_of_samples_that_are_trained_on(pipeline, tmp_path):
+    data, generations = pipeline
+    options = ("--alpha", 0.3, "--tolerance", 0.05, "--out", tmp_path / "log")
+    found = call("watch", data, *generations[:2], *options, "--reused")
+    assert found.exit_code in (0, 3), found.output
+    again = call("watch", data, *generations[:2], *options)
+    assert again.exit_code == 2
+    assert "begun with another reused" in again.stderr
+
+
 def test_a_watch_on_real_samples_is_quiet(tmp_path, pipeline):
     data, _ = pipeline
     same = []
