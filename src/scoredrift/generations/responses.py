@@ -128,6 +128,7 @@ def response_forecast(
     Raises:
         ValueError: fewer than three runs, a regime that does not tell its shares, or what ``linear_response`` refuses.
 
+    >>> from scoredrift.generations import FreshFraction
     >>> pilot = torch.tensor([[[1.0, 0.0], [1.5, 0.0]]] * 3).double() + 1e-9 * torch.rand(
     ...     3, 2, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     >>> [round(one.value, 3) for one in response_forecast(pilot, before=0.5, regime=FreshFraction(0.9), generations=2)]
