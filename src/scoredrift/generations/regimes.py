@@ -157,7 +157,8 @@ class Selected(FreshFraction):
         if not isinstance(found, Tensor) or found.shape != (n,) or not _checks.holds(found.isfinite()):
             told = list(found.shape) if isinstance(found, Tensor) else f"a {type(found).__name__}"
             _checks.refuse("quality(x)", told, f"return one finite number for each point, [{n}]")
-        best = drawn[found.topk(max(1, round(self.kept * n))).indices]
+        chosen = found.topk(max(1, round(self.kept * n))).indices
+        best = drawn[chosen.sort().values]  # in their own order, which no rounding of the quality turns
         again = torch.randint(len(best), (n,), generator=generator, device=drawn.device)
         return super().training_set(fresh, best[again], past, generator=generator)
 
