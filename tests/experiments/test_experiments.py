@@ -80,7 +80,7 @@ def test_a_dask_cluster_runs_an_experiment_to_the_same_numbers(tiny, tmp_path):
     assert all(torch.equal(value, there[name]) for name, value in here.items())
 
 
-def named(alpha, size, run, **rest):
+def named(alpha, run, size=0, **rest):
     return History(({"name": torch.tensor([1000 * alpha, size, run])},), torch.zeros(1, 1))
 
 
@@ -153,6 +153,16 @@ def test_what_is_no_beginning_of_a_run_is_refused(runs, other, seed, what, tmp_p
     with pytest.raises(ValueError, match=what):
         growing(runs, **other).run("quick", out=tmp_path, seed=seed, more_of=first)
     assert not (tmp_path / "grows-quick-checkpoints").exists()
+
+
+def test_runs_that_measure_something_else_are_refused(tmp_path):
+    first = growing(3).run("quick", out=tmp_path / "first")
+    other = Experiment(
+        "grows", "other numbers", growing(5).scales, partial(run_cases, named, over={"alpha": (0.1, 0.5)})
+    )
+    with pytest.raises(ValueError, match=r"^more_of = 0.1/a, 0.1/name, .*some of the runs only"):
+        other.run("quick", out=tmp_path, more_of=first)
+    assert not (tmp_path / "grows-quick.safetensors").exists()
 
 
 def test_runs_that_are_computed_together_are_not_continued(tiny, tmp_path):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import scoredrift
-from scoredrift.runs import commit, origin
+from scoredrift.runs import commit, origin, provenance
 
 ROOT = Path(__file__).parents[2]
 
@@ -78,3 +78,9 @@ def test_the_package_s_own_commit_is_the_checkout_s(monkeypatch):
     if not (ROOT / ".git").exists() or Path(scoredrift.__file__).parent != ROOT / "src" / "scoredrift":
         pytest.skip("not run from a checkout")
     assert commit().rstrip("+") == git(ROOT, "rev-parse", "--short=12", "HEAD").strip()
+
+
+def test_a_command_is_kept_without_the_folder_of_its_result(monkeypatch):
+    for words in (["--out", "/home/me/results", "--resume"], ["--out=/home/me/results", "--resume"]):
+        monkeypatch.setattr("sys.argv", ["/usr/bin/scoredrift", "run", "fashion", *words])
+        assert provenance(seed=1, device="cpu")["command"] == "scoredrift run fashion --resume"

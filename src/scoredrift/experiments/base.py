@@ -106,6 +106,9 @@ class Experiment:
             done = {} if before is None else {"done": before.note["settings"]["runs"]}
             values = self.task(settings, folder=checkpoints, **options, **done)
             if before is not None:
+                if other := sorted(before.values.keys() ^ values.keys()):
+                    remedy = "was measured in some of the runs only: compute all of them with one version"
+                    _checks.refuse("more_of", ", ".join(other[:3]), remedy)
                 values = {name: torch.cat([before.values[name], value]) for name, value in values.items()}
                 origin["begun"] = before.provenance
             seconds = round(time.perf_counter() - began, 1)

@@ -51,6 +51,20 @@ class Look(NamedTuple):
     detail: Tensor
 
 
+def detail_of(images: Tensor) -> Tensor:
+    """Root mean square difference of neighbouring pixels of each image, ``[n]``.
+
+    Args:
+        images: bytes, ``[n, C, H, W]``.
+
+    >>> detail_of(torch.zeros(2, 3, 4, 4, dtype=torch.uint8))
+    tensor([0., 0.])
+    """
+    x = middles(images).reshape(images.shape)
+    down, across = (x.diff(dim=axis).square().flatten(1).mean(1) for axis in (2, 3))
+    return (0.5 * (down + across)).sqrt()
+
+
 @dataclass(frozen=True, eq=False)
 class Pictures:
     """A data law of images with what it is looked at with.
@@ -83,14 +97,13 @@ class Pictures:
 
     def look(self, images: Tensor) -> Look:
         """What is seen of images of bytes ``[n, C, H, W]``."""
-        x = middles(images).reshape(images.shape)
-        down, across = (x.diff(dim=axis).square().flatten(1).mean(1) for axis in (2, 3))
+        x = middles(images)
         return Look(
             features=self.network.features(images),
-            components=self.code.encode(x.flatten(1)),
+            components=self.code.encode(x),
             classes=self.network.predicted(images),
-            contrast=x.flatten(1).std(1),
-            detail=(0.5 * (down + across)).sqrt(),
+            contrast=x.std(1),
+            detail=detail_of(images),
         )
 
     def images(self, x: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ Rescue: a pipeline that has fallen at a small fresh fraction goes on with a larg
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from scoredrift import _checks
+from scoredrift.estimates import Estimate
 from scoredrift.experiments.base import Experiment, run_cases
 from scoredrift.experiments.fashion import Pictures, fashion_pictures
 from scoredrift.experiments.fashion_codes import PROCESS, CodeLaw, code_fit, run_codes
@@ -137,13 +138,13 @@ class CodeEnergies:
         seen = by_pairs(error, self.draws, design=design, generator=source)
         found: dict[str, Any] = {
             "empirical": energy.total,
-            "empirical_levels": _pairs(energy.levels),
+            "empirical_levels": level_pairs(energy.levels),
             "eta": seen.eta,
             "visible": seen.visible,
         }
         if generation.index in self.referred:
             bound = self._bound(generation, model, edges)
-            found |= {"bound": bound.total, "bound_levels": _pairs(bound.levels)}
+            found |= {"bound": bound.total, "bound_levels": level_pairs(bound.levels)}
         return found
 
     def _bound(self, generation: Generation, model: NetworkModel, edges: Tensor) -> Any:
@@ -155,8 +156,15 @@ class CodeEnergies:
         return energy_bound(model.score, reference.score, fresh, edges, generator=source)
 
 
-def _pairs(levels: Any) -> Tensor:
-    """Values and standard errors, ``[B, 2]``."""
+def level_pairs(levels: Sequence[Estimate]) -> Tensor:
+    """Values and standard errors of the levels of noise, ``[B, 2]``.
+
+    Args:
+        levels: estimates.
+
+    >>> level_pairs([Estimate(1.0, 0.5)])
+    tensor([[1.0000, 0.5000]], dtype=torch.float64)
+    """
     return torch.tensor([[one.value, one.stderr] for one in levels], dtype=torch.float64)
 
 

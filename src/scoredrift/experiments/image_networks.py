@@ -19,10 +19,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from scoredrift.datasets import FeatureNetwork, PixelLaw, cifar10, middles, random_features, to_bytes
+from scoredrift.datasets import FeatureNetwork, PixelLaw, cifar10, random_features, to_bytes
 from scoredrift.estimates import Estimate
 from scoredrift.experiments.base import Experiment, run_cases
+from scoredrift.experiments.fashion import detail_of
 from scoredrift.experiments.fashion_pixels import ByteFit, ByteModel, pixel_fit
+from scoredrift.experiments.fashion_studies import level_pairs
 from scoredrift.experiments.image_errors import shrunk
 from scoredrift.experiments.neural_ten import training_points
 from scoredrift.experiments.picture_measure import in_features
@@ -140,7 +142,7 @@ class PhotographMeasure:
         images = to_bytes(generation.drawn, self.world.shape)
         seen = in_features(self.features, self.world.network.features(images))
         kept = {name: seen[name] for name in ("deviation", "chance")}
-        rough = [_detail(some) for some in (images, self.world.law.images)]
+        rough = [detail_of(some) for some in (images, self.world.law.images)]
         found: dict[str, Any] = kept | {
             "detail": Estimate.from_samples(rough[0].double() / float(rough[1].double().mean())),
             "held_out": model.trained.held_out.min(),
@@ -156,10 +158,10 @@ class PhotographMeasure:
         edges = OrnsteinUhlenbeck(EARLY_STOPS[0], _LAST).geometric_grid(_LEVELS).flip(0).to(law.device)
         whole = Flow(law, OrnsteinUhlenbeck(EARLY_STOPS[0], _LAST)).error(model.model.score)
         levels = energy_by_level(whole, draws, edges, generator=source)
-        found["energy_levels"] = _pairs(levels.levels)
+        found["energy_levels"] = level_pairs(levels.levels)
         if generation.index in self.settings["referred"]:
             bound = self._bound(generation, model, edges)
-            found |= {"bound": bound.total, "bound_levels": _pairs(bound.levels)}
+            found |= {"bound": bound.total, "bound_levels": level_pairs(bound.levels)}
         return found
 
     def _bound(self, generation: Generation, model: ByteModel, edges: Tensor) -> Any:
@@ -213,18 +215,6 @@ def run_image_networks(
         device=device,
         progress=progress,
     )
-
-
-def _detail(images: Tensor) -> Tensor:
-    """Root mean square difference of neighbouring pixels of each picture, ``[n]``."""
-    x = middles(images).reshape(images.shape)
-    down, across = (x.diff(dim=axis).square().flatten(1).mean(1) for axis in (2, 3))
-    return (0.5 * (down + across)).sqrt()
-
-
-def _pairs(levels: Any) -> Tensor:
-    """Values and standard errors, ``[B, 2]``."""
-    return torch.tensor([[one.value, one.stderr] for one in levels], dtype=torch.float64)
 
 
 _TINY = {"size": 300, "channels": [8, 16], "steps": 20, "batch": 32, "sampler": 5, "draws": 20}

@@ -8,6 +8,7 @@ import platform
 import subprocess
 import sys
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ def provenance(*, seed: int, device: torch.device | str) -> dict[str, Any]:
     ['command', 'commit', 'date', 'device']
     """
     return {
-        "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "command": _command(sys.argv),
         "commit": commit(),
         "date": datetime.now(UTC).date().isoformat(),
         "device": device_name(device),
@@ -47,6 +48,15 @@ def provenance(*, seed: int, device: torch.device | str) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "versions": versions(device),
     }
+
+
+def _command(words: list[str]) -> str:
+    """The call without the folder of the result, which is nobody's business and decides no number."""
+    kept = [Path(words[0]).name]
+    for before, word in pairwise(words):
+        if word != "--out" and before != "--out" and not word.startswith("--out="):
+            kept.append(word)
+    return " ".join(kept)
 
 
 def versions(device: torch.device | str) -> dict[str, str]:
