@@ -57,6 +57,14 @@ def gaussian(mean: list[float], variance: float) -> GaussianMixture:
     )
 
 
+def photographs(n, dim, seed):
+    """Centres as images have them: a few smooth patterns, a little noise, of norms that differ."""
+    g = seeded(seed)
+    patterns = torch.randn(20, dim, generator=g)
+    mixture = torch.randn(n, 20, generator=g) @ patterns / 20**0.5
+    return (0.5 * mixture + 0.1 * torch.randn(n, dim, generator=g)).clamp(-1, 1)
+
+
 def points(seed: int, n: int, dim: int) -> Tensor:
     return 3 * torch.randn(n, dim, generator=seeded(seed), dtype=torch.float64)
 

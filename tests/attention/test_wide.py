@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from helpers import needs_cuda, points, repeatable, seeded
+from helpers import needs_cuda, photographs, points, repeatable, seeded
 from scoredrift import KernelDensity
 from scoredrift.attention import Moments, fused, plain_moments, softmax_moments, wide
 
@@ -52,14 +52,6 @@ def test_slabs_add_up_to_the_sum_over_all_centres(seed, n, m, dim):
             torch.testing.assert_close(
                 tuple(found), tuple(exact(y, gain, centres, weights)), rtol=1e-9, atol=1e-9
             )
-
-
-def photographs(n, dim, seed):
-    """Centres as images have them: a few smooth patterns, a little noise, of norms that differ."""
-    g = seeded(seed)
-    patterns = torch.randn(20, dim, generator=g)
-    mixture = torch.randn(n, 20, generator=g) @ patterns / 20**0.5
-    return (0.5 * mixture + 0.1 * torch.randn(n, dim, generator=g)).clamp(-1, 1)
 
 
 @pytest.mark.parametrize("dim", [600, 3072])
@@ -156,9 +148,9 @@ def test_centres_of_weight_zero_do_not_count(small_slabs):
 def test_many_dimensions_take_the_wide_route_and_few_do_not(monkeypatch):
     taken = []
     monkeypatch.setattr(fused, "_wide", lambda *inputs: taken.append(inputs[0].shape[1]))
-    for dim in (fused._WIDE - 1, fused._WIDE):
+    for dim in (wide.WIDE - 1, wide.WIDE):
         softmax_moments(torch.zeros(2, dim), torch.ones(2), torch.zeros(3, dim))
-    assert taken == [fused._WIDE]
+    assert taken == [wide.WIDE]
 
 
 GROWTH = r"""

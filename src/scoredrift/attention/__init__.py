@@ -9,5 +9,16 @@ where Triton is installed.
 from scoredrift.attention.blocks import local_blocks
 from scoredrift.attention.fused import softmax_moments
 from scoredrift.attention.plain import Moments, plain_moments
+from scoredrift.attention.sketches import CentreSketch, Pruned, centre_sketch, pruned_moments, worth_a_sketch
 
-__all__ = ["Moments", "local_blocks", "plain_moments", "softmax_moments"]
+__all__ = [
+    "CentreSketch",
+    "Moments",
+    "Pruned",
+    "centre_sketch",
+    "local_blocks",
+    "plain_moments",
+    "pruned_moments",
+    "softmax_moments",
+    "worth_a_sketch",
+]

@@ -34,13 +34,11 @@ from torch import Tensor
 from scoredrift import _checks
 from scoredrift.attention.blocks import local_blocks
 from scoredrift.attention.plain import Moments, _doubtful, _fit, _plain, _taken_again
-from scoredrift.attention.wide import _wide
+from scoredrift.attention.wide import WIDE, _wide
 
 # Queries that share an origin, at most: the fewer, the closer the origin and the more digits; the more,
 # the less work around the kernel.
 _ROWS_ON_CPU, _ROWS_ON_CUDA = 1536, 128
-# Dimensions from which on two matrix products are faster than fused attention.
-_WIDE = 512
 # Queries, keys and values to averages and log-sums.
 _Kernel = Callable[..., tuple[Tensor, Tensor]]
 
@@ -74,7 +72,7 @@ def softmax_moments(y: Tensor, gain: Tensor, centres: Tensor, log_weights: Tenso
     inputs = (y, gain, centres) if log_weights is None else (y, gain, centres, log_weights)
     if _checks.followed(*inputs) or len(y) == 0:
         return _plain(y, gain, centres, log_weights)
-    if y.shape[1] >= _WIDE:
+    if y.shape[1] >= WIDE:
         return _wide(y, gain, centres, log_weights)
     if y.device.type == "cpu" and (kernel := _kernel_on_cpu(y.dtype)):
         return _fused_on_cpu(kernel, y, gain, centres, log_weights)

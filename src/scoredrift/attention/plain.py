@@ -54,17 +54,27 @@ def plain_moments(y: Tensor, gain: Tensor, centres: Tensor, log_weights: Tensor 
 
 def _fit(y: Tensor, gain: Tensor, centres: Tensor, log_weights: Tensor | None) -> None:
     _checks.points("y", y)
-    _checks.points("centres", centres, y.shape[1], like=y)
-    if centres.numel() == 0:
-        _checks.refuse("centres.shape", list(centres.shape), "pass one or more centres in R^d, [m, d]")
-    for name, vector, size in (("gain", gain, len(y)), ("log_weights", log_weights, len(centres))):
-        if vector is not None or name == "gain":
-            vector = _checks.floating(name, vector)
-            _checks.points(name, vector[None] if vector.ndim == 1 else vector, size, like=y)
-            if vector.ndim != 1:
-                _checks.refuse(f"{name}.shape", list(vector.shape), f"pass a vector, [{size}]")
+    _fit_centres(centres, log_weights, y.shape[1], like=y)
+    _vector("gain", gain, len(y), like=y)
     if not _checks.holds(gain > 0):
         _checks.refuse("gain", float(gain.min()), "pass gains > 0")
+
+
+def _fit_centres(
+    centres: Tensor, log_weights: Tensor | None, dim: int | None = None, *, like: Tensor | None = None
+) -> None:
+    _checks.points("centres", centres, dim, like=like)
+    if centres.numel() == 0:
+        _checks.refuse("centres.shape", list(centres.shape), "pass one or more centres in R^d, [m, d]")
+    if log_weights is not None:
+        _vector("log_weights", log_weights, len(centres), like=centres)
+
+
+def _vector(name: str, values: Tensor, size: int, *, like: Tensor) -> None:
+    values = _checks.floating(name, values)
+    _checks.points(name, values[None] if values.ndim == 1 else values, size, like=like)
+    if values.ndim != 1:
+        _checks.refuse(f"{name}.shape", list(values.shape), f"pass a vector, [{size}]")
 
 
 def _plain(y: Tensor, gain: Tensor, centres: Tensor, log_weights: Tensor | None) -> Moments:

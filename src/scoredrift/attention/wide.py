@@ -22,6 +22,8 @@ from torch import Tensor
 from scoredrift.attention.blocks import local_blocks
 from scoredrift.attention.plain import Moments, _plain
 
+# Dimensions from which on two matrix products are faster than fused attention.
+WIDE = 512
 # Queries that share an origin and a matrix product, and entries of a slab of centres.
 _ROWS = 1024
 _SLAB_ON_CPU, _SLAB_ON_CUDA = 2**22, 2**27

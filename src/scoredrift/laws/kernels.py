@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -33,15 +34,18 @@ class KernelDensity(Law):
     float32 centres are evaluated in float32, with a relative error of the score below 1e-5 in the book's
     experiments, float64 ones in float64. Where rounding may show, by about 0.1 % in float32, as for narrow
     bandwidths or far queries, a slower route keeps the digits. No N × M matrix is stored, so millions of
-    centres fit.
+    centres fit. Of many centres in many dimensions, those without weight are passed over
+    (``attention.pruned_moments``).
 
     Args:
         centres: c, shape ``[N, d]``, in the units of the data.
         bandwidth: h > 0, in the same units.
         weights: w, positive, sum one, shape ``[N]``; None for 1/N.
+        tolerance: ≥ 0, bound on what is passed over, in the score in units of 1/√v_h, in its divergence of 1/v_h, and
+            in the log-density; None for the rounding of a number near one, 0 for nothing.
 
     Raises:
-        ValueError: no centres, NaN, h ≤ 0, or weights that do not fit, are not positive or do not
+        ValueError: no centres, NaN, h ≤ 0, a negative tolerance, or weights that do not fit, are not positive or do not
             sum to one.
 
     >>> model = KernelDensity(torch.tensor([[-1.0], [1.0]]), bandwidth=0.5)
@@ -53,6 +57,7 @@ class KernelDensity(Law):
     centres: Tensor
     bandwidth: float
     weights: Tensor | None = None
+    tolerance: float | None = None
 
     def __post_init__(self) -> None:
         _checks.points("centres", self.centres)
@@ -60,6 +65,8 @@ class KernelDensity(Law):
             _checks.refuse("centres.shape", list(self.centres.shape), "pass N ≥ 1 centres in R^d, [N, d]")
         bandwidth = _checks.width("bandwidth", self.bandwidth)
         object.__setattr__(self, "bandwidth", bandwidth)
+        if self.tolerance is not None:
+            _checks.number("tolerance", self.tolerance, low=0.0)
         if self.weights is None:
             return
         n = len(self.centres)
@@ -115,7 +122,9 @@ class KernelDensity(Law):
         if weights is not None:
             weights = weights.to(device=device, dtype=dtype)
             weights = weights / weights.sum()
-        return KernelDensity(self.centres.to(device=device, dtype=dtype), self.bandwidth, weights)
+        return KernelDensity(
+            self.centres.to(device=device, dtype=dtype), self.bandwidth, weights, self.tolerance
+        )
 
     def sample(self, n: int, *, generator: torch.Generator) -> Tensor:
         """Draw n points: a centre with probability w_j, then c_j + h ξ.
@@ -166,15 +175,29 @@ class KernelDensity(Law):
         when = elapsed(t, x).expand(len(x), 1)
         a = ou.scale(when)
         v_h = a**2 * self.bandwidth**2 + ou.variance(when)
-        log_weights = None if self.weights is None else self.weights.log()
         gain = (a**2 / v_h)[:, 0]
         _checks.representable(gain.log(), gain)
-        seen = attention.softmax_moments(x / a, gain, self.centres, log_weights)
+        seen = self._moments(x / a, gain)
         total = math.log(len(self.centres)) if self.weights is None else 0.0
         log_density = seen.log_sum - total - 0.5 * self.dim * torch.log(2 * math.pi * v_h[:, 0])
         divergence = ((a / v_h) ** 2)[:, 0] * seen.scatter - self.dim / v_h[:, 0]
         _checks.representable(log_density, divergence)
         return Evaluation(log_density, a / v_h * seen.shift, divergence)
+
+    def _moments(self, y: Tensor, gain: Tensor) -> attention.Moments:
+        large = self.tolerance != 0 and attention.worth_a_sketch(len(y), *self.centres.shape)
+        inputs = (y, gain, self.centres) if self.weights is None else (y, gain, self.centres, self.weights)
+        if large and not _checks.followed(*inputs):
+            return attention.pruned_moments(y, gain, self._sketch, tolerance=self.tolerance).moments
+        return attention.softmax_moments(y, gain, self.centres, self._log_weights)
+
+    @property
+    def _log_weights(self) -> Tensor | None:
+        return None if self.weights is None else self.weights.log()
+
+    @cached_property
+    def _sketch(self) -> attention.CentreSketch:
+        return attention.centre_sketch(self.centres, self._log_weights)
 
     def diffuse(self, t: float) -> KernelDensity:
         """Law of X_t when X_0 follows the estimate: c → a c, h² → a² h² + v.
@@ -193,7 +216,8 @@ class KernelDensity(Law):
         """
         when = torch.tensor(_checks.number("t", t, low=0.0), dtype=torch.float64)
         a, v = float(ou.scale(when)), float(ou.variance(when))
-        return KernelDensity(a * self.centres, math.sqrt(a**2 * self.bandwidth**2 + v), self.weights)
+        width = math.sqrt(a**2 * self.bandwidth**2 + v)
+        return KernelDensity(a * self.centres, width, self.weights, self.tolerance)
 
 
 def _room_for(needed: int, n: int, device: torch.device) -> None:

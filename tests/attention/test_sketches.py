@@ -1,0 +1,211 @@
+"""Centres that are passed over: what they would have added, in float64, against the bound on it."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from helpers import needs_cuda, photographs, points, repeatable, seeded
+from scoredrift import KernelDensity
+from scoredrift.attention import centre_sketch, plain_moments, pruned_moments, sketches, softmax_moments
+from scoredrift.laws import kernels
+
+
+def lost(found, wanted, gain):
+    """√g ‖Δ shift‖, g |Δ scatter| and |Δ log_sum| of each query, ``[3, n]``."""
+    return torch.stack(
+        [
+            gain.double().sqrt() * (found.shift.double() - wanted.shift).norm(dim=1),
+            gain.double() * (found.scatter.double() - wanted.scatter).abs(),
+            (found.log_sum.double() - wanted.log_sum).abs(),
+        ]
+    )
+
+
+def exact(y, gain, centres, log_weights=None):
+    weights = None if log_weights is None else log_weights.double()
+    return plain_moments(y.double(), gain.double(), centres.double(), weights)
+
+
+LAYOUTS = {
+    "one cloud": lambda n, d, g: torch.randn(n, d, generator=g),
+    "near a plane": lambda n, d, g: torch.randn(n, 2, generator=g) @ torch.randn(2, d, generator=g),
+    "clusters": lambda n, d, g: (
+        8 * torch.randn(5, d, generator=g)[torch.randint(5, (n,), generator=g)]
+        + torch.randn(n, d, generator=g)
+    ),
+    "pairs": lambda n, d, g: (
+        torch.randn(n // 2, 1, d, generator=g) + 1e-3 * torch.randn(n // 2, 2, d, generator=g)
+    ).flatten(0, 1),
+    "one far away": lambda n, d, g: torch.cat([torch.randn(n - 1, d, generator=g), torch.full((1, d), 1e3)]),
+    "all equal": lambda n, d, g: torch.ones(n, d),
+    "around a shell": lambda n, d, g: torch.nn.functional.normalize(torch.randn(n, d, generator=g)),
+}
+
+
+@pytest.fixture
+def wherever_few(monkeypatch):
+    """A query is answered by a level whatever it has left."""
+    monkeypatch.setattr(sketches, "_FEW", (1, 1))
+
+
+def case(layout, seed, dim, weighted):
+    g = seeded(seed)
+    centres = LAYOUTS[layout](200, dim, g).double()
+    near = centres[torch.randint(200, (40,), generator=g)]
+    gain = 10 ** (4 * torch.rand(40, generator=g, dtype=torch.float64) - 1)
+    y = near + torch.randn(40, dim, generator=g, dtype=torch.float64) / gain.sqrt()[:, None]
+    y = torch.cat([y, 30 * torch.randn(5, dim, generator=g, dtype=torch.float64)])  # and some that are far
+    gain = torch.cat([gain, gain[:5]])
+    weights = 5 * torch.randn(200, generator=g, dtype=torch.float64) if weighted else None
+    return y, gain, centres, weights
+
+
+@repeatable
+@given(
+    layout=st.sampled_from(sorted(LAYOUTS)),
+    seed=st.integers(0, 10**6),
+    dim=st.sampled_from([1, 2, 10, 60, 300]),
+    weighted=st.booleans(),
+    tolerance=st.sampled_from([1e-1, 1e-3, 1e-7]),
+)
+def test_what_is_passed_over_is_below_its_bound(layout, seed, dim, weighted, tolerance):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sketches, "_FEW", (1, 1))
+        y, gain, centres, weights = case(layout, seed, dim, weighted)
+        found = pruned_moments(y, gain, centre_sketch(centres, weights), tolerance=tolerance)
+        rounding = 1e-13 * (1 + gain * (y.square().sum(1) + centres.square().sum(1).max()))
+        gaps = lost(found.moments, exact(y, gain, centres, weights), gain)
+        assert bool((gaps <= found.missed + rounding).all())
+        assert float(found.missed.max()) <= tolerance
+
+
+def worst(tolerance=1e-3):
+    """Largest of what is passed over, in units of the tolerance, over the layouts."""
+    found = []
+    for layout in LAYOUTS:
+        y, gain, centres, weights = case(layout, 7, 10, True)
+        moments = pruned_moments(y, gain, centre_sketch(centres, weights), tolerance=tolerance).moments
+        found.append(float(lost(moments, exact(y, gain, centres, weights), gain).max()) / tolerance)
+    return max(found)
+
+
+def test_a_bound_that_forgets_the_rest_of_a_point_is_wrong(wherever_few, monkeypatch):
+    assert worst() < 1
+    monkeypatch.setattr(
+        sketches, "_split", lambda seen, squares: (seen, torch.zeros_like(squares))
+    )  # y·c taken for Py·Pc
+    assert worst() > 10
+
+
+def test_a_bound_that_forgets_how_many_are_passed_over_is_wrong(wherever_few):
+    """400 equal centres just beyond the edge weigh 400 times as much as one."""
+    tolerance, dim = 1e-3, 4
+    far = torch.tensor(
+        [4.6, 0.0, 0.0, 0.0]
+    )  # e^{−10.6}, of which one is below the tolerance, x² = 21 of it is not
+    centres = torch.cat([torch.zeros(1, dim), far.repeat(400, 1)]).double()
+    y, gain = torch.zeros(1, dim).double(), torch.ones(1).double()
+    found = pruned_moments(y, gain, centre_sketch(centres), tolerance=tolerance)
+    assert float(lost(found.moments, exact(y, gain, centres), gain).max()) < tolerance
+    assert found.visited.tolist() == [401]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_few_are_visited_where_few_have_weight(dtype):
+    centres = points(1, 3000, 96).to(dtype)
+    y = centres[:600] + 0.1 * points(2, 600, 96).to(dtype)
+    gain = torch.full((600,), 100.0, dtype=dtype)
+    found = pruned_moments(y, gain, centre_sketch(centres))
+    assert float(found.visited.double().mean()) < 3
+    assert float(found.missed.max()) <= torch.finfo(dtype).eps
+    gaps = lost(found.moments, exact(y, gain, centres), gain)
+    assert float(gaps.max()) < (1e-3 if dtype == torch.float32 else 1e-11)  # of log-sums of a hundred
+
+
+def test_tolerance_zero_visits_all():
+    centres = points(1, 50, 600)
+    found = pruned_moments(centres, torch.full((50,), 10.0).double(), centre_sketch(centres), tolerance=0)
+    wanted = softmax_moments(centres, torch.full((50,), 10.0).double(), centres)
+    assert found.visited.tolist() == [50] * 50
+    assert float(found.missed.max()) == 0
+    torch.testing.assert_close(tuple(found.moments), tuple(wanted), rtol=0, atol=0)
+
+
+def test_all_queries_are_answered_whatever_the_size_of_a_block(monkeypatch):
+    centres, gain = points(1, 300, 64), 10 ** torch.linspace(-2, 2, 90, dtype=torch.float64)
+    y = centres[:90] + points(2, 90, 64) / gain.sqrt()[:, None]
+    wanted = exact(y, gain, centres)
+    for rows in (1, 7, 20):
+        monkeypatch.setattr(sketches, "_ROWS", rows)
+        found = pruned_moments(y, gain, centre_sketch(centres))
+        torch.testing.assert_close(tuple(found.moments), tuple(wanted), rtol=1e-9, atol=1e-9)
+        assert 1 <= int(found.visited.min()) < 10 < int(found.visited.max()) == 300
+
+
+def test_bounds_take_no_more_room_than_they_may(monkeypatch):
+    monkeypatch.setattr(sketches, "_BOUNDS", 2000)
+    monkeypatch.setattr(sketches.torch, "mm", watched := Watched(torch.mm))
+    centres = points(1, 300, 64)
+    pruned_moments(centres, torch.ones(300).double(), centre_sketch(centres))
+    assert 0 < watched.most <= 2000
+
+
+class Watched:
+    """A product that remembers the largest it has made."""
+
+    def __init__(self, product):
+        self.product, self.most = product, 0
+
+    def __call__(self, one, other, *, out):
+        self.most = max(self.most, len(one) * other.shape[1])
+        return self.product(one, other, out=out)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_a_law_of_many_pictures_uses_it_and_a_tolerance_of_zero_does_not(monkeypatch, weighted):
+    monkeypatch.setattr(sketches, "_NUMBERS", 10**5)
+    centres = photographs(1000, 512, 1)
+    weights = torch.softmax(points(3, 1, 1000).float()[0], 0) if weighted else None
+    law = KernelDensity(centres, 1e-3, weights)
+    x = law.diffuse(0.02).sample(600, generator=seeded(2))
+    found, whole = law.at(x, 0.02), KernelDensity(centres, 1e-3, weights, tolerance=0.0).at(x, 0.02)
+    wanted = KernelDensity(
+        centres.double(), 1e-3, None if weights is None else law.to(dtype=torch.float64).weights
+    )
+    wanted = wanted.at(x.double(), 0.02)
+    for one, other, right in zip(found, whole, wanted, strict=True):
+        assert float((one - right).norm() / right.norm()) < 1e-5
+        assert float((other - right).norm() / right.norm()) < 1e-5
+    assert not torch.equal(found.score, whole.score)  # by another road
+    monkeypatch.setattr(kernels.attention, "pruned_moments", None)  # would be called
+    assert torch.equal(KernelDensity(centres, 1e-3, weights, tolerance=0.0).at(x, 0.02).score, whole.score)
+    assert law.at(x[:50], 0.02).score.shape == (50, 512)  # too few to be worth it
+    with pytest.raises(TypeError):
+        law.at(x, 0.02)
+
+
+def test_tolerance_travels_with_the_law():
+    law = KernelDensity(torch.zeros(3, 2), 1.0, tolerance=1e-3)
+    assert law.diffuse(1.0).tolerance == law.to(dtype=torch.float64).tolerance == 1e-3
+    with pytest.raises(ValueError, match="tolerance"):
+        KernelDensity(torch.zeros(3, 2), 1.0, tolerance=-1.0)
+
+
+def test_gradients_follow_the_law_all_the_same(monkeypatch):
+    monkeypatch.setattr(sketches, "_NUMBERS", 10**5)
+    law = KernelDensity(points(1, 300, 512), 1.0)
+    x = points(2, 600, 512).requires_grad_()
+    log_density, score, _ = law.at(x, 0.5)
+    (gradient,) = torch.autograd.grad(log_density.sum(), x)
+    torch.testing.assert_close(gradient, score)
+
+
+@needs_cuda
+def test_on_cuda_as_on_the_cpu():
+    centres = photographs(3000, 600, 1)
+    y, gain = centres[:700] + 0.1 * points(2, 700, 600).float(), torch.full((700,), 100.0)
+    there = pruned_moments(y.cuda(), gain.cuda(), centre_sketch(centres.cuda()))
+    wanted = exact(y, gain, centres)
+    assert float((there.moments.shift.double().cpu() - wanted.shift).norm() / wanted.shift.norm()) < 1e-5
+    assert float(there.visited.double().mean()) < 3
