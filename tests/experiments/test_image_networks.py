@@ -40,6 +40,17 @@ def test_a_recursion_has_what_the_figure_needs():
     assert bool((found["energy_0.002"][:, 0] > found["energy_0.2"][:, 0]).all())  # more of the path
 
 
+def test_stops_may_be_others():
+    here = {"seed": 1, "device": "cpu", "folder": None, "progress": False, "photographs": world}
+    only = TINY | {"generations": 0, "referred": [], "stops": [1e-4, 0.2]}
+    found = run_image_networks(only, alpha=0.5, run=0, **here)
+    assert "eta_0.02" not in found
+    assert float(found["energy_0.0001"][0, 0]) > float(found["energy_0.2"][0, 0])
+    levels, whole = found["energy_levels"][0], found["energy_0.0001"][0]
+    gap = float(levels[:, 0].sum() - whole[0])  # the levels begin at the earliest
+    assert abs(gap) < 5 * float((levels[:, 1].square().sum() + whole[1].square()).sqrt())
+
+
 class Known:
     """A network whose score is exact but for a push."""
 

@@ -68,6 +68,7 @@ from scoredrift.experiments.image_errors import (
 from scoredrift.experiments.image_networks import (
     EARLY_STOPS,
     IMAGE_NETWORKS,
+    IMAGE_STOPS,
     PhotographMeasure,
     Photographs,
     photographs_of,
@@ -162,6 +163,7 @@ EXPERIMENTS: dict[str, Experiment] = {
         PIPELINES_ALARMS,
         IMAGE_ERRORS,
         IMAGE_NETWORKS,
+        IMAGE_STOPS,
     )
 }
 
@@ -185,6 +187,7 @@ __all__ = [
     "IMAGE_CASES",
     "IMAGE_ERRORS",
     "IMAGE_NETWORKS",
+    "IMAGE_STOPS",
     "INJECTED",
     "LEARNERS",
     "LITERAL",

@@ -113,8 +113,8 @@ class PhotographMeasure:
         features: of its pictures, ``[N, m]``.
         alpha: fresh fraction.
         reference: how a reference is trained.
-        settings: ``draws`` of each estimate, ``more`` points of a reference, generations with one, ``referred``, and
-            ``pictures`` that are kept.
+        settings: ``draws`` of each estimate, ``more`` points of a reference, generations with one, ``referred``,
+            ``pictures`` that are kept, and early ``stops`` where they are not those of figure 9.
 
     >>> world = photographs_of(torch.randint(256, (60, 3, 8, 8), dtype=torch.uint8), law=50)
     >>> tiny = {"channels": (8,), "steps": 2, "batch": 4, "rate": 1e-3, "sampler": 2}
@@ -151,12 +151,14 @@ class PhotographMeasure:
         law = KernelDensity(generation.training, _WIDTH)
         design = PairDesign(strata=_LEVELS, antithetic=True, divergence_free=True)
         draws = self.settings["draws"]
-        for stop in EARLY_STOPS:
+        stops = self.settings.get("stops", EARLY_STOPS)
+        for stop in stops:
             error = Flow(law, OrnsteinUhlenbeck(stop, _LAST)).error(model.model.score)
             shown = by_pairs(error, draws, design=design, generator=source)
             found |= {f"{name}_{stop}": getattr(shown, name) for name in ("eta", "visible", "energy")}
-        edges = OrnsteinUhlenbeck(EARLY_STOPS[0], _LAST).geometric_grid(_LEVELS).flip(0).to(law.device)
-        whole = Flow(law, OrnsteinUhlenbeck(EARLY_STOPS[0], _LAST)).error(model.model.score)
+        longest = OrnsteinUhlenbeck(min(stops), _LAST)
+        edges = longest.geometric_grid(_LEVELS).flip(0).to(law.device)
+        whole = Flow(law, longest).error(model.model.score)
         levels = energy_by_level(whole, draws, edges, generator=source)
         found["energy_levels"] = level_pairs(levels.levels)
         if generation.index in self.settings["referred"]:
@@ -242,4 +244,29 @@ IMAGE_NETWORKS = Experiment(
         },
     },
     partial(run_cases, run_image_networks, over={"alpha": (0.1, 0.5, 0.9)}),
+)
+IMAGE_STOPS = Experiment(
+    "image-stops",
+    "CIFAR-10 at 16×16: how much of the error of one U-Net shows, by early stop",
+    {
+        "quick": {
+            "about": "half a minute",
+            **_COMMON,
+            **_TINY,
+            "stops": [0.002, 0.2],
+            "referred": [],
+            "runs": 1,
+            "generations": 0,
+        },
+        "medium": {
+            "about": "ten minutes",
+            **_COMMON,
+            **_MEDIUM,
+            "stops": [1e-4, 5e-4, 0.002, 0.02, 0.2],
+            "referred": [],
+            "runs": 3,
+            "generations": 0,
+        },
+    },
+    partial(run_cases, run_image_networks, over={"alpha": (0.5,)}),
 )

@@ -36,6 +36,7 @@ EXEMPT: dict[str, str] = {
     "experiments.injected_errors": "a choice of fields; compared with closed forms in tests/experiments",
     "experiments.EARLY_STOPS": "three times",
     "experiments.IMAGE_NETWORKS": "an experiment with its settings",
+    "experiments.IMAGE_STOPS": "an experiment with its settings",
     "experiments.Photographs": CARRIES,
     "experiments.PhotographMeasure": CARRIES,
     "experiments.photographs_of": CARRIES,
