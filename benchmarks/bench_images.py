@@ -17,7 +17,7 @@ TIMES = (0.002, 0.02, 2.0)
 
 @cache
 def pictures(dim: int) -> Photographs:
-    return Photographs(10_000, 1_000, dim, "cpu")
+    return Photographs.synthetic(10_000, 1_000, dim, "cpu")
 
 
 @pytest.mark.parametrize("dim", [784, 3072])

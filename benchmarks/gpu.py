@@ -141,7 +141,7 @@ def main_rows(setting: Setting) -> Iterator[Row]:
 
 def image_rows(device: str, *, rehearse: bool) -> Iterator[Row]:
     """The score of the empirical law of pictures, 32 × 32 in colour, beside its two matrix products alone."""
-    some = Photographs(*((80, 10, 600) if rehearse else (50_000, 1000, 3072)), device)
+    some = Photographs.synthetic(*((80, 10, 600) if rehearse else (50_000, 1000, 3072)), device)
     for t in (0.002, 0.02, 2.0):
         x = some.queries(t)
         routes = {

@@ -18,6 +18,9 @@ def main(report: Path, device: str, name: str) -> None:
     for one in json.loads(report.read_text(encoding="utf-8"))["benchmarks"]:
         stats = {key: one["stats"][key] for key in ("min", "median", "stddev", "rounds")}
         rows.append({"group": one["group"], "name": one["name"]} | stats | one["extra_info"])
+    if not rows:
+        print(f"nothing was measured for {name}; what is stored stays")
+        return
     seconds = sum(row["median"] * row["rounds"] for row in rows)
     origin = provenance(seed=2602, device=device) | {"command": "make bench", "seconds": round(seconds, 1)}
     path = RESULTS / f"benchmark-{name}.json"

@@ -1,0 +1,63 @@
+"""The score of the empirical law of all training images of CIFAR-10: centres without weight passed over, and not.
+
+N = 50 000, d = 3072, 1000 queries, float32, at six times; beside the two matrix products over all centres. The images
+have to be at hand (``scoredrift.datasets.cifar10``). Run with ``make bench``.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from time import perf_counter
+
+import pytest
+import torch
+
+from photographs import Photographs
+from scoredrift.attention import centre_sketch, pruned_moments
+from scoredrift.datasets import cifar10, middles
+from scoredrift.process import scale, variance
+
+TIMES = (0.002, 0.02, 0.1, 0.3, 1.0, 3.0)
+
+
+@cache
+def pictures() -> Photographs:
+    try:
+        images = cifar10("train", download=False).images
+    except ValueError as error:
+        pytest.skip(str(error).splitlines()[0])
+    return Photographs(middles(images), 1_000, generator=torch.Generator().manual_seed(2602))
+
+
+@cache
+def sketched():
+    start = perf_counter()
+    sketch = centre_sketch(pictures().images)
+    return sketch, perf_counter() - start
+
+
+@pytest.mark.parametrize("t", TIMES)
+@pytest.mark.parametrize("name", ["scoredrift", "all centres", "products"])
+def test_cifar(benchmark, name, t):
+    benchmark.group = "CIFAR-10"
+    some = pictures()
+    x = some.queries(t)
+    routes = {
+        "scoredrift": lambda: some.law.at(x, t).score,
+        "all centres": lambda: some.all_centres.at(x, t).score,
+        "products": lambda: some.products(x),
+    }
+    score = benchmark.pedantic(routes[name], rounds=5, warmup_rounds=1)
+    if name == "products":
+        return
+    benchmark.extra_info["relative_error"] = some.wrong(score, x, t)
+    assert benchmark.extra_info["relative_error"] < 1e-5
+    if name == "scoredrift":
+        a, v = float(scale(t)), float(variance(t))
+        sketch, took = sketched()
+        seen = pruned_moments(x / a, torch.full((len(x),), a**2 / v), sketch)
+        benchmark.extra_info |= {
+            "visited": float(seen.visited.double().mean()),
+            "missed": float(seen.missed.max()),
+            "sketch_seconds": took,
+        }
