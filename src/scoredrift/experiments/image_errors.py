@@ -193,6 +193,7 @@ def _kept(name: str, seen: Observability) -> dict[str, Tensor]:
     return {f"{name}/{part}": value for part, value in found.items()}
 
 
+_DRAWS = {"draws": 600, "pilot": 100, "steps": 200, "paths": 1_500, "t_min": 0.02, "t_max": 4.0, "runs": 1}
 IMAGE_ERRORS = Experiment(
     "image-errors",
     "CIFAR-10: how much of an injected error is visible, by kind, size, number of pictures and early stop",
@@ -211,13 +212,12 @@ IMAGE_ERRORS = Experiment(
         "medium": {
             "about": "half an hour",
             "size": 10_000,
-            "draws": 600,
-            "pilot": 100,
-            "steps": 200,
-            "paths": 1_500,
-            "t_min": 0.02,
-            "t_max": 4.0,
-            "runs": 1,
+            **_DRAWS,
+        },
+        "paper": {
+            "about": "an hour",
+            "size": 50_000,
+            **_DRAWS,
         },
     },
     partial(run_cases, run_image_errors, over={"case": tuple(IMAGE_CASES)}),
