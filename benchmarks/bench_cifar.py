@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from photographs import Photographs
-from scoredrift.attention import centre_sketch, pruned_moments
+from scoredrift.attention import centre_index, pruned_moments
 from scoredrift.datasets import cifar10, middles
 from scoredrift.process import scale, variance
 
@@ -32,7 +32,7 @@ def pictures() -> Photographs:
 @cache
 def sketched():
     start = perf_counter()
-    sketch = centre_sketch(pictures().images)
+    sketch = centre_index(pictures().images)
     return sketch, perf_counter() - start
 
 

@@ -6,19 +6,23 @@ in one pass on the CPU. Its twin for CUDA, in Triton, is ``scoredrift.attention.
 where Triton is installed.
 """
 
+from scoredrift.attention.balls import CentreBalls
 from scoredrift.attention.blocks import local_blocks
 from scoredrift.attention.fused import softmax_moments
-from scoredrift.attention.plain import Moments, plain_moments
-from scoredrift.attention.sketches import CentreSketch, Pruned, centre_sketch, pruned_moments, worth_a_sketch
+from scoredrift.attention.plain import Moments, Pruned, plain_moments
+from scoredrift.attention.pruning import CentreIndex, centre_index, pruned_moments, worth_an_index
+from scoredrift.attention.sketches import CentreSketch
 
 __all__ = [
+    "CentreBalls",
+    "CentreIndex",
     "CentreSketch",
     "Moments",
     "Pruned",
-    "centre_sketch",
+    "centre_index",
     "local_blocks",
     "plain_moments",
     "pruned_moments",
     "softmax_moments",
-    "worth_a_sketch",
+    "worth_an_index",
 ]

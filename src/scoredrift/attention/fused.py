@@ -123,27 +123,36 @@ def _kernel_on_cpu(dtype: torch.dtype) -> _Kernel | None:
 def _fused_on_cpu(
     kernel: _Kernel, y: Tensor, gain: Tensor, centres: Tensor, log_weights: Tensor | None
 ) -> Moments:
-    (n, dim), m = y.shape, len(centres)
-    width = dim + 1 if log_weights is None else dim + 2
+    n, dim = y.shape
     result = Moments(y.new_empty(n, dim), y.new_empty(n), y.new_empty(n))
     doubtful = y.new_empty(n, dtype=torch.bool)
     # A group of blocks keeps the threads busy, so what a block is need not depend on their number.
     rows = min(_ROWS_ON_CPU, max(256, n // 4))  # few queries afford finer blocks
     for block in local_blocks(y, rows).split(torch.get_num_threads()):
-        origins = y[block].mean(1, keepdim=True)
-        local, g = y[block] - origins, gain[block]
-        keys = y.new_empty(1, len(block), m, width)
-        torch.sub(centres, origins, out=keys[0, :, :, :dim])
-        keys[0, :, :, dim] = -0.5 * keys[0, :, :, :dim].square().sum(2)
-        if log_weights is not None:
-            keys[0, :, :, dim + 1] = log_weights
-        queries = y.new_ones(1, *block.shape, width)
-        queries[0, :, :, :dim], queries[0, :, :, dim] = g[:, :, None] * local, g
-        averages, log_sums = kernel(queries, keys, keys, scale=1.0)
-        mean, norm = averages[0, :, :, :dim], -2 * averages[0, :, :, dim]
-        own = local.square().sum(2)
-        shift, scatter = mean - local, norm - mean.square().sum(2)
-        result.shift[block], result.scatter[block] = shift, scatter
-        result.log_sum[block] = log_sums.reshape(g.shape).to(y.dtype) - 0.5 * g * own
-        doubtful[block] = _doubtful(shift, scatter, g, own)
+        moments, in_doubt = _attended(kernel, y[block], gain[block], centres, log_weights)
+        for part, new in zip(result, moments, strict=True):
+            part[block] = new
+        doubtful[block] = in_doubt
     return _taken_again(result, doubtful, y, gain, centres, log_weights)
+
+
+def _attended(
+    kernel: _Kernel, y: Tensor, gain: Tensor, centres: Tensor, log_weights: Tensor | None
+) -> tuple[Moments, Tensor]:
+    """Moments of blocks of queries ``[b, r, d]``, each about its own origin, and where they are in doubt."""
+    (count, _, dim), m = y.shape, len(centres)
+    origins = y.mean(1, keepdim=True)
+    local = y - origins
+    keys = y.new_empty(1, count, m, dim + 1 if log_weights is None else dim + 2)
+    torch.sub(centres, origins, out=keys[0, :, :, :dim])
+    keys[0, :, :, dim] = -0.5 * keys[0, :, :, :dim].square().sum(2)
+    if log_weights is not None:
+        keys[0, :, :, dim + 1] = log_weights
+    queries = y.new_ones(1, *y.shape[:2], keys.shape[3])
+    queries[0, :, :, :dim], queries[0, :, :, dim] = gain[:, :, None] * local, gain
+    averages, log_sums = kernel(queries, keys, keys, scale=1.0)
+    mean, norm = averages[0, :, :, :dim], -2 * averages[0, :, :, dim]
+    own = local.square().sum(2)
+    shift, scatter = mean - local, norm - mean.square().sum(2)
+    log_sum = log_sums.reshape(gain.shape).to(y.dtype) - 0.5 * gain * own
+    return Moments(shift, scatter, log_sum), _doubtful(shift, scatter, gain, own)

@@ -31,6 +31,24 @@ class Moments(NamedTuple):
     log_sum: Tensor
 
 
+class Pruned(NamedTuple):
+    """Moments, and what they leave out.
+
+    Args:
+        moments: over the centres that were visited.
+        missed: bound on √g ‖Δ shift‖, g |Δ scatter| and |Δ log_sum|; zero where all were visited, ``[n]``.
+        visited: how many were, ``[n]``.
+
+    >>> one = torch.ones(1)
+    >>> Pruned(plain_moments(torch.zeros(1, 1), one, torch.ones(1, 1)), torch.zeros(1), torch.tensor([1])).visited
+    tensor([1])
+    """
+
+    moments: Moments
+    missed: Tensor
+    visited: Tensor
+
+
 def plain_moments(y: Tensor, gain: Tensor, centres: Tensor, log_weights: Tensor | None = None) -> Moments:
     """Softmax moments written out, all differences before squares and sums, a block of queries at a time.
 

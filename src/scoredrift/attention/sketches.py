@@ -27,12 +27,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from scoredrift import _checks
-from scoredrift.attention.plain import Moments, _fit, _fit_centres
-from scoredrift.attention.wide import WIDE, _wide
+from scoredrift.attention.plain import Moments, Pruned
+from scoredrift.attention.wide import _wide
 
-# Sizes from which on a sketch, which costs as much as several hundred queries, is worth its while.
-_QUERIES, _NUMBERS = 512, 2**25
 # Queries that are sketched at once, those of them that tell whether a level pays, and entries of the array of bounds.
 _ROWS, _PROBED, _BOUNDS = 256, 8, 2**24
 # The dimension over the coordinates of each level: 1 and 8 per cent of the work of two products. After each, a query is
@@ -56,9 +53,10 @@ class CentreSketch(NamedTuple):
         directions: orthonormal, most of the centres' variance first, ``[d, K]``.
         keys: of each level, from few coordinates to many, ``[N, k + 4]``: Pc, r, ‖c‖, −½‖c‖² and log w.
 
-    >>> sketch = centre_sketch(torch.randn(50, 96, generator=torch.Generator().manual_seed(0)))
+    >>> from scoredrift.attention import centre_index
+    >>> sketch = centre_index(torch.randn(50, 600, generator=torch.Generator().manual_seed(0)))
     >>> [tuple(one.shape) for one in sketch.keys]
-    [(50, 6), (50, 20)]
+    [(50, 17), (50, 104)]
     """
 
     centres: Tensor
@@ -68,39 +66,13 @@ class CentreSketch(NamedTuple):
     keys: tuple[Tensor, ...]
 
 
-class Pruned(NamedTuple):
-    """Moments, and what they leave out.
-
-    Args:
-        moments: over the centres that were visited.
-        missed: bound on √g ‖Δ shift‖, g |Δ scatter| and |Δ log_sum|; zero where all were visited, ``[n]``.
-        visited: how many were, ``[n]``.
-
-    >>> two = centre_sketch(torch.tensor([[0.0], [9.0]]))
-    >>> pruned_moments(torch.zeros(1, 1), torch.ones(1), two, tolerance=0.0).visited
-    tensor([2])
-    """
-
-    moments: Moments
-    missed: Tensor
-    visited: Tensor
-
-
-@torch.no_grad()
-def centre_sketch(centres: Tensor, log_weights: Tensor | None = None) -> CentreSketch:
+def _sketch_of(centres: Tensor, log_weights: Tensor | None = None) -> CentreSketch:
     """Sketch centres, once for all queries: about the work of d/6 of them.
 
     Args:
         centres: c, shape ``[N, d]``.
         log_weights: log w, shape ``[N]``; None for w = 1.
-
-    Raises:
-        ValueError: no centres, or inputs that do not fit each other or are not finite.
-
-    >>> centre_sketch(torch.eye(3)).origin
-    tensor([0.3333, 0.3333, 0.3333])
     """
-    _fit_centres(centres, log_weights)
     origin = centres.mean(0)
     local = centres - origin
     widths = [-(-centres.shape[1] // share) for share in _SHARES]
@@ -134,47 +106,10 @@ def _split(seen: Tensor, squares: Tensor) -> tuple[Tensor, Tensor]:
     return seen, ((1 + slack) * squares - seen.square().sum(1)).clamp(min=0).sqrt()
 
 
-def worth_a_sketch(queries: int, centres: int, dim: int) -> bool:
-    """Whether to sketch the centres of a law that is asked for so much at once.
-
-    Args:
-        queries, centres, dim: n, N and d.
-
-    >>> worth_a_sketch(1000, 50_000, 3072), worth_a_sketch(1000, 50_000, 10), worth_a_sketch(1, 50_000, 3072)
-    (True, False, False)
-    """
-    return dim >= WIDE and queries >= _QUERIES and centres * dim >= _NUMBERS
-
-
-@torch.no_grad()
-def pruned_moments(
-    y: Tensor, gain: Tensor, sketch: CentreSketch, *, tolerance: float | None = None
-) -> Pruned:
-    """Softmax moments from those centres alone that can count, without gradients.
-
-    Args:
-        y: queries, shape ``[n, d]``.
-        gain: g > 0, shape ``[n]``.
-        sketch: of the centres.
-        tolerance: ≥ 0, bound on what may be left out, in the units of ``Pruned``; 0 visits all centres, None allows for
-            a unit in the last place of a number near one.
-
-    Raises:
-        ValueError: a negative tolerance, or what ``softmax_moments`` refuses.
-
-    >>> g = torch.Generator().manual_seed(0)
-    >>> centres = torch.randn(2_000, 96, generator=g)
-    >>> y = centres[:500] + 0.1 * torch.randn(500, 96, generator=g)
-    >>> seen = pruned_moments(y, torch.full((500,), 100.0), centre_sketch(centres))
-    >>> float(seen.missed.max()) < 2e-7, int(seen.visited.median())
-    (True, 1)
-    """
-    _fit(y, gain, sketch.centres, sketch.log_weights)
-    tolerance = torch.finfo(y.dtype).eps if tolerance is None else tolerance
-    _checks.number("tolerance", tolerance, low=0.0)
+def _by_sketch(y: Tensor, gain: Tensor, sketch: CentreSketch, tolerance: float) -> Pruned:
     search = _Search(y, gain, sketch, tolerance)
     left = gain.argsort(descending=True)  # those that see equally far are together
-    for key, share in zip(sketch.keys, _FEW, strict=True) if tolerance else ():
+    for key, share in zip(sketch.keys, _FEW, strict=True):
         left = search.level(left, key, max(1, len(key) // share))
     if len(left):
         search.put(left, _wide(y[left], gain[left], sketch.centres, sketch.log_weights))

@@ -34,7 +34,7 @@ class KernelDensity(Law):
     float32 centres are evaluated in float32, with a relative error of the score below 1e-5 in the book's
     experiments, float64 ones in float64. Where rounding may show, by about 0.1 % in float32, as for narrow
     bandwidths or far queries, a slower route keeps the digits. No N × M matrix is stored, so millions of
-    centres fit. Of many centres in many dimensions, those without weight are passed over
+    centres fit. Of many centres, those without weight are passed over where one can know it
     (``attention.pruned_moments``).
 
     Args:
@@ -185,10 +185,12 @@ class KernelDensity(Law):
         return Evaluation(log_density, a / v_h * seen.shift, divergence)
 
     def _moments(self, y: Tensor, gain: Tensor) -> attention.Moments:
-        large = self.tolerance != 0 and attention.worth_a_sketch(len(y), *self.centres.shape)
+        large = self.tolerance != 0 and attention.worth_an_index(
+            len(y), len(self.centres), self.dim, self.device
+        )
         inputs = (y, gain, self.centres) if self.weights is None else (y, gain, self.centres, self.weights)
         if large and not _checks.followed(*inputs):
-            return attention.pruned_moments(y, gain, self._sketch, tolerance=self.tolerance).moments
+            return attention.pruned_moments(y, gain, self._index, tolerance=self.tolerance).moments
         return attention.softmax_moments(y, gain, self.centres, self._log_weights)
 
     @property
@@ -196,8 +198,8 @@ class KernelDensity(Law):
         return None if self.weights is None else self.weights.log()
 
     @cached_property
-    def _sketch(self) -> attention.CentreSketch:
-        return attention.centre_sketch(self.centres, self._log_weights)
+    def _index(self) -> attention.CentreIndex:
+        return attention.centre_index(self.centres, self._log_weights)
 
     def diffuse(self, t: float) -> KernelDensity:
         """Law of X_t when X_0 follows the estimate: c → a c, h² → a² h² + v.

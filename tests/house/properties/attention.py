@@ -3,37 +3,44 @@
 import numpy as np
 import torch
 from property_cases import Counts, Entry, Tensors, array
+from scipy.special import logsumexp
 
 from properties.laws_oracles import FAR, LOST, M, T, W, X, at_least_one, seen, wide
 from scoredrift import attention
 
 
 def pruned(y, gain, centres, log_weights):
-    sketch = attention.centre_sketch(centres, log_weights)
-    return attention.pruned_moments(y, gain, sketch, tolerance=1e-12).moments
+    index = attention.centre_index(centres, log_weights)
+    return attention.pruned_moments(y, gain, index, tolerance=1e-12).moments
 
 
-def lengths(centres, log_weights):
-    """What a sketch keeps whatever its directions are: origin, ‖c‖² in two ways, ‖c‖ and the weights."""
-    sketch = attention.centre_sketch(centres, log_weights)
-    key = sketch.keys[0]
-    return sketch.origin, key[:, :-3].square().sum(1), key[:, -3], -2 * key[:, -2], key[:, -1]
+def kept(centres, log_weights):
+    """All centres and weights of an index, in their order, and what they add up to."""
+    index = attention.centre_index(centres, log_weights)
+    order = index.centres[:, 0].argsort()
+    total = torch.logsumexp(index.log_masses, 0)
+    middle = (index.log_masses - total).exp() @ index.means
+    weights = torch.zeros(len(order)) if index.log_weights is None else index.log_weights
+    return index.centres[order], weights[order], total, middle
 
 
-def lengths_wanted(centres, log_weights):
+def kept_wanted(centres, log_weights):
     centres = array(centres, 2)
     log_weights = np.zeros(len(centres)) if log_weights is None else array(log_weights, 1)
     assert centres.size
     assert log_weights.shape == centres.shape[:1]
-    squares = ((centres - centres.mean(0)) ** 2).sum(1)
-    return centres.mean(0), squares, squares**0.5, squares, log_weights
+    order = centres[:, 0].argsort()
+    shares = np.exp(log_weights - logsumexp(log_weights))
+    return centres[order], log_weights[order], logsumexp(log_weights), shares @ centres
 
 
 EXEMPT = {
+    "attention.CentreBalls": "a tuple of results, without arithmetic",
     "attention.CentreSketch": "a tuple of results, without arithmetic",
+    "attention.CentreIndex": "either of two tuples, without arithmetic",
     "attention.Moments": "a tuple of results, without arithmetic",
     "attention.Pruned": "a tuple of results, without arithmetic",
-    "attention.worth_a_sketch": "compares three sizes with constants",
+    "attention.worth_an_index": "compares three sizes with constants",
 }
 
 ENTRIES = [
@@ -62,10 +69,10 @@ ENTRIES = [
         )
     ),
     Entry(
-        "attention.centre_sketch",
-        lengths,
-        {"centres": Tensors(M), "log_weights": Tensors(W.log())},
-        lengths_wanted,
+        "attention.centre_index",
+        kept,
+        {"centres": Tensors(M), "log_weights": Tensors(W.log(), all_1e30=LOST)},
+        kept_wanted,
         rtol=1e-6,
     ),
     Entry(

@@ -6,9 +6,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from helpers import needs_cuda, photographs, points, repeatable, seeded
-from scoredrift import KernelDensity
-from scoredrift.attention import centre_sketch, plain_moments, pruned_moments, sketches, softmax_moments
-from scoredrift.laws import kernels
+from scoredrift import KernelDensity, attention
+from scoredrift.attention import (
+    balls,
+    centre_index,
+    plain_moments,
+    pruned_moments,
+    pruning,
+    sketches,
+    softmax_moments,
+)
 
 
 def lost(found, wanted, gain):
@@ -43,10 +50,19 @@ LAYOUTS = {
 }
 
 
+INDICES = {"balls": balls._balls_of, "sketch": sketches._sketch_of}
+
+
+def use_it_wherever(patch):
+    """However many centres are left, and in blocks that are small beside the cases below."""
+    patch.setattr(sketches, "_FEW", (1, 1))
+    patch.setattr(balls, "_WORTH", 2.0)
+    patch.setattr(balls, "_ROWS", 8)
+
+
 @pytest.fixture
-def wherever_few(monkeypatch):
-    """A query is answered by a level whatever it has left."""
-    monkeypatch.setattr(sketches, "_FEW", (1, 1))
+def wherever(monkeypatch):
+    use_it_wherever(monkeypatch)
 
 
 def case(layout, seed, dim, weighted):
@@ -63,42 +79,81 @@ def case(layout, seed, dim, weighted):
 
 @repeatable
 @given(
+    kind=st.sampled_from(sorted(INDICES)),
     layout=st.sampled_from(sorted(LAYOUTS)),
     seed=st.integers(0, 10**6),
-    dim=st.sampled_from([1, 2, 10, 60, 300]),
+    dim=st.sampled_from([1, 2, 3, 10, 60, 300]),
     weighted=st.booleans(),
     tolerance=st.sampled_from([1e-1, 1e-3, 1e-7]),
 )
-def test_what_is_passed_over_is_below_its_bound(layout, seed, dim, weighted, tolerance):
+def test_what_is_passed_over_is_below_its_bound(kind, layout, seed, dim, weighted, tolerance):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sketches, "_FEW", (1, 1))
+        use_it_wherever(patch)
         y, gain, centres, weights = case(layout, seed, dim, weighted)
-        found = pruned_moments(y, gain, centre_sketch(centres, weights), tolerance=tolerance)
-        rounding = 1e-13 * (1 + gain * (y.square().sum(1) + centres.square().sum(1).max()))
+        found = pruned_moments(y, gain, index(kind, centres, weights), tolerance=tolerance)
+        rounding = 1e-13 * (1 + gain * (y.square().sum(1).max() + centres.square().sum(1).max()))
         gaps = lost(found.moments, exact(y, gain, centres, weights), gain)
         assert bool((gaps <= found.missed + rounding).all())
         assert float(found.missed.max()) <= tolerance
 
 
-def worst(tolerance=1e-3):
-    """Largest of what is passed over, in units of the tolerance, over the layouts."""
-    found = []
+def index(kind, centres, weights=None):
+    """With blocks of balls that are small, too."""
+    return INDICES[kind](centres, weights, **({"rows": 8} if kind == "balls" else {}))
+
+
+def worst(kind, dim, tolerance=1e-3):
+    """Largest of what is passed over, in units of the tolerance, over the layouts; and the least visited."""
+    gaps, visited = [], []
     for layout in LAYOUTS:
-        y, gain, centres, weights = case(layout, 7, 10, True)
-        moments = pruned_moments(y, gain, centre_sketch(centres, weights), tolerance=tolerance).moments
-        found.append(float(lost(moments, exact(y, gain, centres, weights), gain).max()) / tolerance)
-    return max(found)
+        y, gain, centres, weights = case(layout, 7, dim, True)
+        found = pruned_moments(y, gain, index(kind, centres, weights), tolerance=tolerance)
+        gaps.append(float(lost(found.moments, exact(y, gain, centres, weights), gain).max()) / tolerance)
+        visited.append(int(found.visited.min()))
+    return max(gaps), min(visited)
 
 
-def test_a_bound_that_forgets_the_rest_of_a_point_is_wrong(wherever_few, monkeypatch):
-    assert worst() < 1
+def test_sketches_that_forget_the_rest_of_a_point_are_wrong(wherever, monkeypatch):
+    assert worst("sketch", 10)[0] < 1
     monkeypatch.setattr(
         sketches, "_split", lambda seen, squares: (seen, torch.zeros_like(squares))
     )  # y·c taken for Py·Pc
-    assert worst() > 10
+    assert worst("sketch", 10)[0] > 10
 
 
-def test_a_bound_that_forgets_how_many_are_passed_over_is_wrong(wherever_few):
+@pytest.mark.parametrize("dim", [1, 2, 3])
+def test_balls_without_a_radius_are_wrong(wherever, monkeypatch, dim):
+    off, visited = worst("balls", dim)
+    assert off < 1
+    assert visited < 100
+    around = balls._around
+
+    def shrunk(*inputs):
+        means, radii, spreads = around(*inputs)
+        return means, 0 * radii, spreads
+
+    monkeypatch.setattr(balls, "_around", shrunk)
+    assert worst("balls", dim)[0] > 10
+
+
+@pytest.mark.parametrize("dim", [1, 2])
+def test_what_blocks_can_weigh_is_bounded_for_the_worst_query_and_the_nearest_centre(wherever, dim):
+    """A few queries and centres to a block, so that those that matter lie on the edge of their balls."""
+    g = seeded(1)
+    for _ in range(100):
+        y, centres = (10 * torch.rand(n, dim, generator=g, dtype=torch.float64) for n in (20, 30))
+        gain = 3 + 7 * torch.rand(20, generator=g, dtype=torch.float64)
+        index = balls._balls_of(centres, rows=2)
+        plan = balls._plan(y, gain, index, 1e-7)
+        far = gain[:, None].sqrt() * torch.cdist(y, index.centres)
+        parts = -0.5 * far.square() + 2 * far.log1p()
+        for query, block in zip(plan.order.tolist(), plan.block.tolist(), strict=True):
+            others = parts[query][~plan.needed[block][index.block]]
+            assert float(others.logsumexp(0)) <= float(plan.rest[block]) + 1e-9
+
+
+@pytest.mark.parametrize("kind", INDICES)
+def test_many_that_are_far_count_for_more_than_one(wherever, kind):
     """400 equal centres just beyond the edge weigh 400 times as much as one."""
     tolerance, dim = 1e-3, 4
     far = torch.tensor(
@@ -106,9 +161,31 @@ def test_a_bound_that_forgets_how_many_are_passed_over_is_wrong(wherever_few):
     )  # e^{−10.6}, of which one is below the tolerance, x² = 21 of it is not
     centres = torch.cat([torch.zeros(1, dim), far.repeat(400, 1)]).double()
     y, gain = torch.zeros(1, dim).double(), torch.ones(1).double()
-    found = pruned_moments(y, gain, centre_sketch(centres), tolerance=tolerance)
+    found = pruned_moments(y, gain, INDICES[kind](centres), tolerance=tolerance)
     assert float(lost(found.moments, exact(y, gain, centres), gain).max()) < tolerance
     assert found.visited.tolist() == [401]
+
+
+def test_balls_are_not_used_where_they_leave_nearly_all(monkeypatch):
+    centres, y = points(1, 2000, 10), points(2, 500, 10)
+    gain = torch.ones(500).double()
+    found = pruned_moments(y, gain, centre_index(centres))
+    assert found.visited.unique().tolist() == [2000]
+    wanted = softmax_moments(y, gain, centres)
+    torch.testing.assert_close(tuple(found.moments), tuple(wanted), rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("offset", [300.0, 1000.0])
+def test_far_clusters_keep_their_digits(offset):
+    """In float32 the centres of each have an origin of their own, that of the queries near them."""
+    g = seeded(1)
+    sides = offset * torch.tensor([[1.0, 1.0], [-1.0, 1.0], [1.0, -1.0], [-1.0, -1.0]])
+    centres = (sides[torch.randint(4, (4000,), generator=g)] + torch.randn(4000, 2, generator=g)).float()
+    y, gain = centres[:1500] + 0.2 * torch.randn(1500, 2, generator=g), torch.full((1500,), 20.0)
+    found, wanted = pruned_moments(y, gain, centre_index(centres)), exact(y, gain, centres)
+    assert float(found.visited.double().mean()) < 2000  # four thousand are there
+    assert float((found.moments.shift - wanted.shift).norm() / wanted.shift.norm()) < 1e-5
+    assert float((found.moments.log_sum - wanted.log_sum).abs().max()) < 1e-4
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -116,7 +193,7 @@ def test_few_are_visited_where_few_have_weight(dtype):
     centres = points(1, 3000, 96).to(dtype)
     y = centres[:600] + 0.1 * points(2, 600, 96).to(dtype)
     gain = torch.full((600,), 100.0, dtype=dtype)
-    found = pruned_moments(y, gain, centre_sketch(centres))
+    found = pruned_moments(y, gain, sketches._sketch_of(centres))
     assert float(found.visited.double().mean()) < 3
     assert float(found.missed.max()) <= torch.finfo(dtype).eps
     gaps = lost(found.moments, exact(y, gain, centres), gain)
@@ -125,7 +202,9 @@ def test_few_are_visited_where_few_have_weight(dtype):
 
 def test_tolerance_zero_visits_all():
     centres = points(1, 50, 600)
-    found = pruned_moments(centres, torch.full((50,), 10.0).double(), centre_sketch(centres), tolerance=0)
+    found = pruned_moments(
+        centres, torch.full((50,), 10.0).double(), sketches._sketch_of(centres), tolerance=0
+    )
     wanted = softmax_moments(centres, torch.full((50,), 10.0).double(), centres)
     assert found.visited.tolist() == [50] * 50
     assert float(found.missed.max()) == 0
@@ -138,7 +217,7 @@ def test_all_queries_are_answered_whatever_the_size_of_a_block(monkeypatch):
     wanted = exact(y, gain, centres)
     for rows in (1, 7, 20):
         monkeypatch.setattr(sketches, "_ROWS", rows)
-        found = pruned_moments(y, gain, centre_sketch(centres))
+        found = pruned_moments(y, gain, sketches._sketch_of(centres))
         torch.testing.assert_close(tuple(found.moments), tuple(wanted), rtol=1e-9, atol=1e-9)
         assert 1 <= int(found.visited.min()) < 10 < int(found.visited.max()) == 300
 
@@ -147,7 +226,7 @@ def test_bounds_take_no_more_room_than_they_may(monkeypatch):
     monkeypatch.setattr(sketches, "_BOUNDS", 2000)
     monkeypatch.setattr(sketches.torch, "mm", watched := Watched(torch.mm))
     centres = points(1, 300, 64)
-    pruned_moments(centres, torch.ones(300).double(), centre_sketch(centres))
+    pruned_moments(centres, torch.ones(300).double(), sketches._sketch_of(centres))
     assert 0 < watched.most <= 2000
 
 
@@ -164,7 +243,7 @@ class Watched:
 
 @pytest.mark.parametrize("weighted", [False, True])
 def test_a_law_of_many_pictures_uses_it_and_a_tolerance_of_zero_does_not(monkeypatch, weighted):
-    monkeypatch.setattr(sketches, "_NUMBERS", 10**5)
+    monkeypatch.setattr(pruning, "_NUMBERS", 10**5)
     centres = photographs(1000, 512, 1)
     weights = torch.softmax(points(3, 1, 1000).float()[0], 0) if weighted else None
     law = KernelDensity(centres, 1e-3, weights)
@@ -178,7 +257,7 @@ def test_a_law_of_many_pictures_uses_it_and_a_tolerance_of_zero_does_not(monkeyp
         assert float((one - right).norm() / right.norm()) < 1e-5
         assert float((other - right).norm() / right.norm()) < 1e-5
     assert not torch.equal(found.score, whole.score)  # by another road
-    monkeypatch.setattr(kernels.attention, "pruned_moments", None)  # would be called
+    monkeypatch.setattr(attention, "pruned_moments", None)  # would be called
     assert torch.equal(KernelDensity(centres, 1e-3, weights, tolerance=0.0).at(x, 0.02).score, whole.score)
     assert law.at(x[:50], 0.02).score.shape == (50, 512)  # too few to be worth it
     with pytest.raises(TypeError):
@@ -193,7 +272,7 @@ def test_tolerance_travels_with_the_law():
 
 
 def test_gradients_follow_the_law_all_the_same(monkeypatch):
-    monkeypatch.setattr(sketches, "_NUMBERS", 10**5)
+    monkeypatch.setattr(pruning, "_NUMBERS", 10**5)
     law = KernelDensity(points(1, 300, 512), 1.0)
     x = points(2, 600, 512).requires_grad_()
     log_density, score, _ = law.at(x, 0.5)
@@ -205,7 +284,7 @@ def test_gradients_follow_the_law_all_the_same(monkeypatch):
 def test_on_cuda_as_on_the_cpu():
     centres = photographs(3000, 600, 1)
     y, gain = centres[:700] + 0.1 * points(2, 700, 600).float(), torch.full((700,), 100.0)
-    there = pruned_moments(y.cuda(), gain.cuda(), centre_sketch(centres.cuda()))
+    there = pruned_moments(y.cuda(), gain.cuda(), sketches._sketch_of(centres.cuda()))
     wanted = exact(y, gain, centres)
     assert float((there.moments.shift.double().cpu() - wanted.shift).norm() / wanted.shift.norm()) < 1e-5
     assert float(there.visited.double().mean()) < 3
