@@ -1,5 +1,8 @@
 """Centres that are passed over: what they would have added, in float64, against the bound on it."""
 
+import math
+from functools import partial
+
 import pytest
 import torch
 from hypothesis import given
@@ -10,6 +13,7 @@ from scoredrift import KernelDensity, attention
 from scoredrift.attention import (
     balls,
     centre_index,
+    fused,
     plain_moments,
     pruned_moments,
     pruning,
@@ -121,35 +125,39 @@ def test_sketches_that_forget_the_rest_of_a_point_are_wrong(wherever, monkeypatc
     assert worst("sketch", 10)[0] > 10
 
 
+def shrunk(index):
+    return index._replace(radii=0 * index.radii)
+
+
 @pytest.mark.parametrize("dim", [1, 2, 3])
 def test_balls_without_a_radius_are_wrong(wherever, monkeypatch, dim):
     off, visited = worst("balls", dim)
     assert off < 1
     assert visited < 100
-    around = balls._around
-
-    def shrunk(*inputs):
-        means, radii, spreads = around(*inputs)
-        return means, 0 * radii, spreads
-
-    monkeypatch.setattr(balls, "_around", shrunk)
-    assert worst("balls", dim)[0] > 10
+    made = balls._balls_of
+    monkeypatch.setitem(INDICES, "balls", lambda *given, **more: shrunk(made(*given, **more)))
+    assert worst("balls", dim)[0] > 2
 
 
 @pytest.mark.parametrize("dim", [1, 2])
-def test_what_blocks_can_weigh_is_bounded_for_the_worst_query_and_the_nearest_centre(wherever, dim):
-    """A few queries and centres to a block, so that those that matter lie on the edge of their balls."""
+def test_a_block_that_is_passed_over_weighs_no_more_than_was_said(wherever, dim):
+    """A few centres to a block, so that those that matter lie on the edge of their balls."""
     g = seeded(1)
+    attend = partial(fused._attended, fused._kernel_on_cpu(torch.float64))
+    closest = -math.inf
     for _ in range(100):
         y, centres = (10 * torch.rand(n, dim, generator=g, dtype=torch.float64) for n in (20, 30))
         gain = 3 + 7 * torch.rand(20, generator=g, dtype=torch.float64)
         index = balls._balls_of(centres, rows=2)
-        plan = balls._plan(y, gain, index, 1e-7)
+        nearest, order = balls._nearest(y, index.means).sort()
+        y, gain = y[order], gain[order]
+        needed, most = balls._plan(y, gain, nearest, index, 1e-7, attend)
         far = gain[:, None].sqrt() * torch.cdist(y, index.centres)
-        parts = -0.5 * far.square() + 2 * far.log1p()
-        for query, block in zip(plan.order.tolist(), plan.block.tolist(), strict=True):
-            others = parts[query][~plan.needed[block][index.block]]
-            assert float(others.logsumexp(0)) <= float(plan.rest[block]) + 1e-9
+        over = -0.5 * far.square() + 2 * far.log1p() - most[:, None]
+        for rows, kept in zip(over.split(8), needed, strict=True):
+            for block in (~kept).nonzero()[:, 0].tolist():
+                closest = max(closest, float(rows[:, index.block == block].logsumexp(1).max()))
+    assert -2 < closest < 0  # and it is no bound that costs much
 
 
 @pytest.mark.parametrize("kind", INDICES)
@@ -181,11 +189,13 @@ def test_far_clusters_keep_their_digits(offset):
     g = seeded(1)
     sides = offset * torch.tensor([[1.0, 1.0], [-1.0, 1.0], [1.0, -1.0], [-1.0, -1.0]])
     centres = (sides[torch.randint(4, (4000,), generator=g)] + torch.randn(4000, 2, generator=g)).float()
-    y, gain = centres[:1500] + 0.2 * torch.randn(1500, 2, generator=g), torch.full((1500,), 20.0)
+    y, gain = centres + 0.2 * torch.randn(4000, 2, generator=g), torch.full((4000,), 20.0)
     found, wanted = pruned_moments(y, gain, centre_index(centres)), exact(y, gain, centres)
-    assert float(found.visited.double().mean()) < 2000  # four thousand are there
+    assert (
+        float(found.visited.double().mean()) < 2200
+    )  # a quarter, and all where a block of queries has two clusters
     assert float((found.moments.shift - wanted.shift).norm() / wanted.shift.norm()) < 1e-5
-    assert float((found.moments.log_sum - wanted.log_sum).abs().max()) < 1e-4
+    assert float((found.moments.log_sum - wanted.log_sum).abs().max()) < 5e-4  # from all centres it is 9e-4
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

@@ -1,19 +1,22 @@
 """Centres without weight are not visited: balls around blocks of them say which, and bound what is left out.
 
-Centres are in blocks of near neighbours b, once, with mean m_b, mean square radius s_b², radius R_b and weight w_b;
-queries are in blocks as well, around a mean at a radius R. With the distance D of the means,
+Centres are in blocks of near neighbours b, once, with mean m_b, radius R_b and weight w_b. As seen from a query y at
+the distance D_b from the mean, none is nearer than D_b − R_b or farther than D_b + R_b, so that
 
-    w_b exp(−½ g ((D + R)² + s_b²)) ≤ Σ_{j∈b} w_j exp(−½ g ‖y − c_j‖²) ≤ w_b exp(−½ g (D − R − R_b)₊²),
+    Σ_{j∈b} w_j exp(−½ g ‖y − c_j‖²) ≤ w_b exp(−½ g (D_b − R_b)₊²) = e^{h_b}.
 
-below by Jensen, above since no centre is nearer. The left sides, over all blocks, bound the log-sum L of a query from
-below, so that it is known beforehand which blocks can matter for a block of queries. Of those that it passes over,
+A first look at the block of the nearest mean gives the log-sum L₀ over it alone, a lower bound of that over all. Then a
+block of queries passes over those blocks of centres for which, with x_b = √g (D_b + R_b),
 
-    √g ‖Δ shift‖, g |Δ scatter|, |Δ log_sum| ≤ ((1 + x_K)² + s_K) Σ_b w_b exp(−½ g (D − R − R_b)₊² − L) (1 + X_b)²
+    h_b + 2 log(1 + x_b) ≤ θ + L₀
 
-with X_b = √g (D + R + R_b), no centre being farther, and x_K, s_K as for sketches; L is then that of what is kept.
+for each of its queries, whose θ it is. If n blocks are, and L, x_K and s_K are the log-sum of what is kept and √g of the
+norm of its shift and g of its scatter,
 
-In two or three dimensions a kernel sees a small part of a law. In ten, balls are so large for what they hold that only
-clusters which are far apart do not see each other.
+    √g ‖Δ shift‖, g |Δ scatter|, |Δ log_sum| ≤ Σ_b e^{h_b − L} ((1 + x_b + x_K)² + s_K)
+                                             ≤ n e^{θ + L₀ − L} ((1 + x_K)² + s_K).
+
+In few dimensions a kernel sees a small part of a law; in ten, clusters that are far apart do not see each other.
 """
 
 from __future__ import annotations
@@ -29,11 +32,13 @@ from scoredrift.attention.blocks import local_blocks
 from scoredrift.attention.plain import Moments, Pruned
 
 # Queries, and centres, of a block at most.
-_ROWS = 128
-# Gains that share a block of queries differ by this factor at most, as a power of two.
-_OCTAVES = 0.5
-# Share of all pairs from which on it is faster to visit them all.
-_WORTH = 0.7
+_ROWS = 256
+# Entries of the array of distances, queries × blocks, that is held at once.
+_ENTRIES = 2**17
+# Where the tangent touches, and the rounding of a square of a distance in units of the squares of both sides.
+_TANGENT, _ROUNDING = 8.0, 1e-14
+# Share of all pairs from which on it is faster to visit them all, and one of how many queries tells.
+_WORTH, _SAMPLED = 0.5, 16
 
 
 class CentreBalls(NamedTuple):
@@ -44,7 +49,6 @@ class CentreBalls(NamedTuple):
         log_weights: log w in that order, ``[N]``; None for w = 1.
         block: that of each centre, ``[N]``.
         means: m, ``[B, d]``.
-        spreads: s², ``[B]``.
         radii: R, ``[B]``.
         log_masses: logs of the weights of the blocks, ``[B]``.
 
@@ -58,89 +62,97 @@ class CentreBalls(NamedTuple):
     log_weights: Tensor | None
     block: Tensor
     means: Tensor
-    spreads: Tensor
     radii: Tensor
     log_masses: Tensor
 
 
 def _balls_of(centres: Tensor, log_weights: Tensor | None = None, *, rows: int = _ROWS) -> CentreBalls:
-    """Put centres into blocks, which takes little.
-
-    Args:
-        centres: c, shape ``[N, d]``.
-        log_weights: log w, shape ``[N]``; None for w = 1.
-        rows: largest size of a block.
-    """
-    order, block = _in_blocks(centres, rows)
+    """Put centres into blocks of ``rows`` at most, which takes little."""
+    block = _nearest(
+        centres, _means(centres, _blocks(centres, rows))
+    )  # a step of Lloyd's: no block of two clusters
+    block, order = block.sort(stable=True)
+    block = block.unique_consecutive(return_inverse=True)[1]
     centres = centres[order]
     log_weights = None if log_weights is None else log_weights[order]
-    count = int(block[-1]) + 1
-    weights = (
-        centres.new_zeros(len(centres), dtype=torch.float64) if log_weights is None else log_weights.double()
-    )
-    top = weights.new_full((count,), -math.inf).scatter_reduce(0, block, weights, "amax")
-    masses = (weights - top[block]).exp()
-    total = weights.new_zeros(count).index_add(0, block, masses)
-    means, radii, spreads = _around(centres.double(), block, masses / total[block], count)
-    return CentreBalls(centres, log_weights, block, means, spreads, radii, top + total.log())
+    count, where = int(block[-1]) + 1, centres.double()
+    means = _means(where, block)
+    away = (where - means[block]).square().sum(1)
+    radii = where.new_zeros(count).scatter_reduce(0, block, away, "amax").sqrt()
+    if log_weights is None:
+        return CentreBalls(centres, None, block, means, radii, block.bincount().double().log())
+    top = where.new_full((count,), -math.inf).scatter_reduce(0, block, log_weights.double(), "amax")
+    masses = where.new_zeros(count).index_add(0, block, (log_weights.double() - top[block]).exp())
+    return CentreBalls(centres, log_weights, block, means, radii, top + masses.log())
 
 
-def _in_blocks(points: Tensor, rows: int) -> tuple[Tensor, Tensor]:
-    """An order of points by blocks of near neighbours, and the blocks in that order."""
+def _blocks(points: Tensor, rows: int) -> Tensor:
+    """Numbers of blocks of near neighbours."""
     blocks = local_blocks(points, rows)
-    block = torch.empty(len(points), dtype=torch.long, device=points.device)
-    number = torch.arange(len(blocks), device=points.device).repeat_interleave(blocks.shape[1])
-    block[blocks.flatten()] = number  # those that are in two are in either
-    block, order = block.sort(stable=True)
-    return order, block.unique_consecutive(return_inverse=True)[1]
+    found = torch.empty(len(points), dtype=torch.long, device=points.device)
+    found[blocks.flatten()] = torch.arange(len(blocks), device=points.device).repeat_interleave(
+        blocks.shape[1]
+    )
+    return found
 
 
-def _around(points: Tensor, block: Tensor, shares: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Means of blocks, the radius of the ball around each and its mean square radius."""
-    means = points.new_zeros(count, points.shape[1]).index_add(0, block, shares[:, None] * points)
-    squares = (points - means[block]).square().sum(1)
-    radii = points.new_zeros(count).scatter_reduce(0, block, squares, "amax").sqrt()
-    return means, radii, points.new_zeros(count).index_add(0, block, shares * squares)
+def _means(points: Tensor, block: Tensor) -> Tensor:
+    count = int(block.max()) + 1
+    sizes = block.bincount()[:, None]
+    return points.new_zeros(count, points.shape[1]).index_add(0, block, points) / sizes
 
 
-class _Plan(NamedTuple):
-    """Blocks of queries and what they have to visit.
-
-    Args:
-        order: of the queries.
-        block: that of each query in this order.
-        needed: which blocks of centres, ``[blocks of queries, B]``.
-        rest: log of what the others can weigh in units of e^{L}, ``[blocks of queries]``.
-    """
-
-    order: Tensor
-    block: Tensor
-    needed: Tensor
-    rest: Tensor
+def _nearest(points: Tensor, means: Tensor) -> Tensor:
+    """Number of the nearest mean, or of one that is as near up to rounding."""
+    middle = means.mean(0)
+    local = means - middle
+    half, parts = 0.5 * local.square().sum(1), (points - middle).split(max(1, _ENTRIES // len(means)))
+    return torch.cat([torch.addmm(half, some, local.T, beta=-1).max(1).indices for some in parts])
 
 
-def _plan(y: Tensor, gain: Tensor, balls: CentreBalls, tolerance: float) -> _Plan:
-    order, block = _in_blocks(y, _ROWS)
-    octave = (gain.double().log2() / _OCTAVES).floor().long()[order]
-    # Blocks of one octave each: near queries that see differently far do not share one.
-    block, again = (block * (int(octave.max() - octave.min()) + 1) + octave - octave.min()).sort(stable=True)
-    order, block = order[again], block.unique_consecutive(return_inverse=True)[1]
-    count, where, g = int(block[-1]) + 1, y[order].double(), gain[order].double()
-    sizes = block.bincount().double()
-    means, radii, _ = _around(where, block, 1 / sizes[block], count)
-    least = g.new_full((count,), math.inf).scatter_reduce(0, block, g, "amin")[:, None]
-    most = g.new_zeros(count).scatter_reduce(0, block, g, "amax")[:, None]
-    between = torch.cdist(means, balls.means, compute_mode="donot_use_mm_for_euclid_dist")
-    reach = between + radii[:, None]
-    low = balls.log_masses - 0.5 * most * (reach.square() + balls.spreads)
-    near = (between - radii[:, None] - balls.radii).clamp(min=0)
-    edge = most.sqrt() * (reach + balls.radii)
-    high = balls.log_masses - 0.5 * least * near.square() + 2 * edge.log1p()
-    kept = 2 * torch.log(3 + edge.amin(1) + y.shape[1] ** 0.5)  # about what multiplies it
-    limit = math.log(tolerance / len(balls.means)) + torch.logsumexp(low, 1) - kept
-    needed = high > limit[:, None]
-    needed[torch.arange(count, device=y.device), between.argmin(1)] = True
-    return _Plan(order, block, needed, high.masked_fill(needed, -math.inf).logsumexp(1))
+# Queries [1, n, d] with their gains [1, n] to moments from centres with their weights, and where they are in doubt.
+_Attend = Callable[[Tensor, Tensor, Tensor, Tensor | None], tuple[Moments, Tensor]]
+
+
+def _plan(
+    y: Tensor, gain: Tensor, nearest: Tensor, balls: CentreBalls, tolerance: float, attend: _Attend
+) -> tuple[Tensor, Tensor]:
+    """What each block of queries needs, ``[blocks of queries, B]``, and θ + L₀ of each query, ``[n]``."""
+    root, count = gain.double().sqrt()[:, None], len(balls.means)
+    x, squares = y.double(), balls.means.square().sum(1)
+    close = root[:, 0] * (x - balls.means[nearest]).norm(dim=1)
+    # What multiplies the rest is not known yet; this is about it.
+    scope = math.log(tolerance / count) - 2 * torch.log(3 + close + y.shape[1] ** 0.5)
+    most = _first_look(y, gain, nearest, balls, attend).double() + scope
+    needed = []
+    rows = _ROWS * max(1, _ENTRIES // (_ROWS * count))
+    for point, scale, limit, own in zip(
+        *(part.split(rows) for part in (x, root, most, nearest)), strict=True
+    ):
+        away = (point.square().sum(1, keepdim=True) + squares).mul_(1 - _ROUNDING)
+        away = away.addmm_(point, balls.means.T, alpha=-2).clamp_(min=0).sqrt_()
+        # 2 log(1 + x) lies below its tangents.
+        high = (away + balls.radii).mul_(scale * 2 / (1 + _TANGENT))
+        high += balls.log_masses
+        high -= away.sub_(balls.radii).clamp_(min=0).mul_(scale).square_().mul_(0.5)
+        wanted = high > limit[:, None] - 2 * (math.log1p(_TANGENT) - _TANGENT / (1 + _TANGENT))
+        wanted[torch.arange(len(own), device=y.device), own] = True
+        needed += [part.any(0) for part in wanted.split(_ROWS)]
+    return torch.stack(needed), most
+
+
+def _first_look(y: Tensor, gain: Tensor, nearest: Tensor, balls: CentreBalls, attend: _Attend) -> Tensor:
+    """Log-sums over the block of the nearest mean."""
+    seen, sizes = nearest.unique_consecutive(return_counts=True)
+    ends = balls.block.bincount().cumsum(0)
+    found = []
+    starts = (ends - balls.block.bincount())[seen].tolist()
+    for rows, g, start, end in zip(
+        y.split(sizes.tolist()), gain.split(sizes.tolist()), starts, ends[seen].tolist(), strict=True
+    ):
+        weights = None if balls.log_weights is None else balls.log_weights[start:end]
+        found.append(attend(rows[None], g[None], balls.centres[start:end], weights)[0].log_sum[0])
+    return torch.cat(found)
 
 
 def _by_balls(
@@ -148,42 +160,36 @@ def _by_balls(
     gain: Tensor,
     balls: CentreBalls,
     tolerance: float,
-    attend: Callable[..., tuple[Moments, Tensor]],
+    attend: _Attend,
     dense: Callable[[Tensor, Tensor, Tensor, Tensor | None], Moments],
 ) -> Pruned:
-    """Moments by ``attend``, from the blocks that can matter; all from all by ``dense`` where that is no slower.
-
-    Args:
-        attend: queries ``[1, n, d]`` with their gains ``[1, n]`` to moments from centres, and where they are in doubt.
-        dense: moments.
-    """
-    count = len(balls.centres)
-    plan = _plan(y, gain, balls, tolerance)
-    visited = plan.needed.long() @ balls.block.bincount()
-    if float((visited[plan.block]).double().mean()) > _WORTH * count:
+    """Moments by ``attend``, from the blocks that can matter; all from all by ``dense`` where that is no slower."""
+    nearest, order = _nearest(y, balls.means.to(y.dtype)).sort(stable=True)
+    x, g = y[order], gain[order]
+    some = torch.cat(torch.arange(len(y), device=y.device).split(_ROWS)[::_SAMPLED])
+    tried, _ = _plan(x[some], g[some], nearest[some], balls, tolerance, attend)
+    count, sizes = len(balls.centres), balls.block.bincount()
+    if float((tried.long() @ sizes).double().mean()) > _WORTH * count:
         whole = torch.full_like(gain, count, dtype=torch.long)
         return Pruned(dense(y, gain, balls.centres, balls.log_weights), torch.zeros_like(gain), whole)
-    found = Moments(torch.empty_like(y), torch.empty_like(gain), torch.empty_like(gain))
-    doubtful = torch.empty_like(gain, dtype=torch.bool)
-    sizes = plan.block.bincount().tolist()
-    for some, needed in zip(plan.order.split(sizes), plan.needed, strict=True):
-        seen = needed[balls.block]
-        weights = None if balls.log_weights is None else balls.log_weights[seen]
-        moments, in_doubt = attend(y[some][None], gain[some][None], balls.centres[seen], weights)
-        for part, new in zip(found, moments, strict=True):
-            part[some] = new[0]
-        doubtful[some] = in_doubt[0]
-    rest, g = torch.empty_like(gain), gain.sqrt()
-    rest[plan.order] = plan.rest[plan.block].to(gain.dtype)
-    factor = (1 + g * found.shift.norm(dim=1)).square() + gain * found.scatter
-    missed = (rest - found.log_sum).exp() * factor
-    seen = torch.empty_like(gain, dtype=torch.long)
-    seen[plan.order] = visited[plan.block]
+    needed, most = _plan(x, g, nearest, balls, tolerance, attend)
+    parts = []
+    for rows, gains, block in zip(x.split(_ROWS), g.split(_ROWS), needed, strict=True):
+        kept = block[balls.block]
+        weights = None if balls.log_weights is None else balls.log_weights[kept]
+        moments, in_doubt = attend(rows[None], gains[None], balls.centres[kept], weights)
+        parts.append((*(part[0] for part in moments), in_doubt[0]))
+    *moments, doubtful = (torch.cat(several) for several in zip(*parts, strict=True))
+    found = Moments(*moments)
+    block = torch.arange(len(y), device=y.device).div(_ROWS, rounding_mode="floor")
+    visited, passed = (needed.long() @ sizes)[block], (~needed).sum(1)[block]
+    factor = (1 + g.sqrt() * found.shift.norm(dim=1)).square() + g * found.scatter
+    missed = passed * (most - found.log_sum).exp().to(g.dtype) * factor
     again = (doubtful | ~(missed <= tolerance)).nonzero()[:, 0]
     if len(again):
-        for part, right in zip(
-            found, dense(y[again], gain[again], balls.centres, balls.log_weights), strict=True
-        ):
-            part[again] = right
-        missed[again], seen[again] = 0.0, count
-    return Pruned(found, missed, seen)
+        right = dense(x[again], g[again], balls.centres, balls.log_weights)
+        for part, new in zip(found, right, strict=True):
+            part[again] = new
+        missed[again], visited[again] = 0.0, count
+    back = order.argsort()
+    return Pruned(Moments(*(part[back] for part in found)), missed[back], visited[back])
