@@ -174,6 +174,20 @@ def test_many_that_are_far_count_for_more_than_one(wherever, kind):
     assert found.visited.tolist() == [401]
 
 
+@pytest.mark.parametrize("kind", INDICES)
+def test_the_bound_is_not_far_from_what_is_passed_over(wherever, kind):
+    """One centre at the query, 400 at a distance that grows: as soon as they are passed over, the bound is about right."""
+    y, gain, ratios = torch.zeros(1, 4).double(), torch.ones(1).double(), []
+    for distance in torch.linspace(4, 12, 161).tolist():
+        far = torch.tensor([[distance, 0.0, 0.0, 0.0]]).double().repeat(400, 1)
+        centres = torch.cat([torch.zeros(1, 4).double(), far])
+        found = pruned_moments(y, gain, INDICES[kind](centres), tolerance=1e-3)
+        if int(found.visited) < 401:
+            gaps = lost(found.moments, exact(y, gain, centres), gain)
+            ratios.append(float(found.missed) / float(gaps.max()))
+    assert 1 < min(ratios) < 300
+
+
 def test_balls_are_not_used_where_they_leave_nearly_all(monkeypatch):
     centres, y = points(1, 2000, 10), points(2, 500, 10)
     gain = torch.ones(500).double()
@@ -194,7 +208,7 @@ def test_far_clusters_keep_their_digits(offset):
     assert (
         float(found.visited.double().mean()) < 2200
     )  # a quarter, and all where a block of queries has two clusters
-    assert float((found.moments.shift - wanted.shift).norm() / wanted.shift.norm()) < 1e-5
+    assert float((found.moments.shift - wanted.shift).norm() / wanted.shift.norm()) < 3e-5
     assert float((found.moments.log_sum - wanted.log_sum).abs().max()) < 5e-4  # from all centres it is 9e-4
 
 
