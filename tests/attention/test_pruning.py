@@ -176,7 +176,7 @@ def test_many_that_are_far_count_for_more_than_one(wherever, kind):
 
 @pytest.mark.parametrize("kind", INDICES)
 def test_the_bound_is_not_far_from_what_is_passed_over(wherever, kind):
-    """One centre at the query, 400 at a distance that grows: as soon as they are passed over, the bound is about right."""
+    """One centre at the query, 400 at a distance that grows: once they are passed over, the bound is about right."""
     y, gain, ratios = torch.zeros(1, 4).double(), torch.ones(1).double(), []
     for distance in torch.linspace(4, 12, 161).tolist():
         far = torch.tensor([[distance, 0.0, 0.0, 0.0]]).double().repeat(400, 1)
