@@ -10,8 +10,8 @@ block of queries passes over those blocks of centres for which, with x_b = √g 
 
     h_b + 2 log(1 + x_b) ≤ θ + L₀
 
-for each of its queries, whose θ it is. If n blocks are, and L, x_K and s_K are the log-sum of what is kept, √g of the norm
-of its shift and g of its scatter,
+for each of its queries, whose θ it is. If n blocks are, and L, x_K and s_K are the log-sum of what is kept, √g of the
+norm of its shift and g of its scatter,
 
     √g ‖Δ shift‖, g |Δ scatter|, |Δ log_sum| ≤ Σ_b e^{h_b − L} ((1 + x_b + x_K)² + s_K)
                                              ≤ n e^{θ + L₀ − L} ((1 + x_K)² + s_K).
