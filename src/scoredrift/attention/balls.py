@@ -179,8 +179,8 @@ def _by_balls(
         weights = None if balls.log_weights is None else balls.log_weights[kept]
         moments, in_doubt = attend(rows[None], gains[None], balls.centres[kept], weights)
         parts.append((*(part[0] for part in moments), in_doubt[0]))
-    *moments, doubtful = (torch.cat(several) for several in zip(*parts, strict=True))
-    found = Moments(*moments)
+    shift, scatter, log_sum, doubtful = (torch.cat(several) for several in zip(*parts, strict=True))
+    found = Moments(shift, scatter, log_sum)
     block = torch.arange(len(y), device=y.device).div(_ROWS, rounding_mode="floor")
     visited, passed = (needed.long() @ sizes)[block], (~needed).sum(1)[block]
     factor = (1 + g.sqrt() * found.shift.norm(dim=1)).square() + g * found.scatter
