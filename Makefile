@@ -38,6 +38,8 @@ bench: $(READY)  ## time score engine, observability and training against altern
 	$(BIN)/python benchmarks/store.py _build/benchmark.json cpu training
 	$(BIN)/python -m pytest benchmarks/bench_images.py --benchmark-json _build/benchmark.json
 	$(BIN)/python benchmarks/store.py _build/benchmark.json cpu images
+	$(BIN)/python -m pytest benchmarks/bench_pruning.py --benchmark-json _build/benchmark.json
+	$(BIN)/python benchmarks/store.py _build/benchmark.json cpu pruning
 	$(BIN)/python -m pytest benchmarks/bench_cifar.py --benchmark-json _build/benchmark.json
 	$(BIN)/python benchmarks/store.py _build/benchmark.json cpu cifar
 
