@@ -19,7 +19,7 @@ def kept(centres, log_weights):
     index = attention.centre_index(centres, log_weights)
     order = index.centres[:, 0].argsort()
     total = torch.logsumexp(index.log_masses, 0)
-    middle = (index.log_masses - total).exp() @ index.means
+    middle = index.block.bincount().double() @ index.means / len(index.centres)
     weights = torch.zeros(len(order)) if index.log_weights is None else index.log_weights
     return index.centres[order], weights[order], total, middle
 
@@ -30,8 +30,7 @@ def kept_wanted(centres, log_weights):
     assert centres.size
     assert log_weights.shape == centres.shape[:1]
     order = centres[:, 0].argsort()
-    shares = np.exp(log_weights - logsumexp(log_weights))
-    return centres[order], log_weights[order], logsumexp(log_weights), shares @ centres
+    return centres[order], log_weights[order], logsumexp(log_weights), centres.mean(0)
 
 
 EXEMPT = {
