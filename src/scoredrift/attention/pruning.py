@@ -20,7 +20,7 @@ from scoredrift.attention.wide import WIDE
 
 # A sketch costs as much as several hundred queries, balls next to nothing; numbers are those of all centres, and pairs
 # those of a query and a centre.
-_QUERIES, _NUMBERS, _PAIRS = 512, 2**25, 2**26
+_QUERIES, _NUMBERS, _PAIRS = 512, 2**25, 2**31
 
 CentreIndex = CentreBalls | CentreSketch
 
