@@ -68,38 +68,20 @@ class CentreBalls(NamedTuple):
 
 def _balls_of(centres: Tensor, log_weights: Tensor | None = None, *, rows: int = _ROWS) -> CentreBalls:
     """Put centres into blocks of ``rows`` at most, which takes little."""
-    block = _nearest(
-        centres, _means(centres, _blocks(centres, rows))
-    )  # a step of Lloyd's: no block of two clusters
-    block, order = block.sort(stable=True)
+    # A step of Lloyd's follows the halves of medians, so that no block has parts of two clusters.
+    block, order = _nearest(centres, centres[local_blocks(centres, rows)].mean(1)).sort(stable=True)
     block = block.unique_consecutive(return_inverse=True)[1]
     centres = centres[order]
     log_weights = None if log_weights is None else log_weights[order]
-    count, where = int(block[-1]) + 1, centres.double()
-    means = _means(where, block)
+    count, where, sizes = int(block[-1]) + 1, centres.double(), block.bincount()
+    means = where.new_zeros(count, where.shape[1]).index_add(0, block, where) / sizes[:, None]
     away = (where - means[block]).square().sum(1)
     radii = where.new_zeros(count).scatter_reduce(0, block, away, "amax").sqrt()
     if log_weights is None:
-        return CentreBalls(centres, None, block, means, radii, block.bincount().double().log())
+        return CentreBalls(centres, None, block, means, radii, sizes.double().log())
     top = where.new_full((count,), -math.inf).scatter_reduce(0, block, log_weights.double(), "amax")
     masses = where.new_zeros(count).index_add(0, block, (log_weights.double() - top[block]).exp())
     return CentreBalls(centres, log_weights, block, means, radii, top + masses.log())
-
-
-def _blocks(points: Tensor, rows: int) -> Tensor:
-    """Numbers of blocks of near neighbours."""
-    blocks = local_blocks(points, rows)
-    found = torch.empty(len(points), dtype=torch.long, device=points.device)
-    found[blocks.flatten()] = torch.arange(len(blocks), device=points.device).repeat_interleave(
-        blocks.shape[1]
-    )
-    return found
-
-
-def _means(points: Tensor, block: Tensor) -> Tensor:
-    count = int(block.max()) + 1
-    sizes = block.bincount()[:, None]
-    return points.new_zeros(count, points.shape[1]).index_add(0, block, points) / sizes
 
 
 def _nearest(points: Tensor, means: Tensor) -> Tensor:
@@ -144,12 +126,11 @@ def _plan(
 def _first_look(y: Tensor, gain: Tensor, nearest: Tensor, balls: CentreBalls, attend: _Attend) -> Tensor:
     """Log-sums over the block of the nearest mean."""
     seen, sizes = nearest.unique_consecutive(return_counts=True)
-    ends = balls.block.bincount().cumsum(0)
+    ends = balls.block.bincount().cumsum(0).tolist()
+    parts = (part.split(sizes.tolist()) for part in (y, gain))
     found = []
-    starts = (ends - balls.block.bincount())[seen].tolist()
-    for rows, g, start, end in zip(
-        y.split(sizes.tolist()), gain.split(sizes.tolist()), starts, ends[seen].tolist(), strict=True
-    ):
+    for b, rows, g in zip(seen.tolist(), *parts, strict=True):
+        start, end = ends[b - 1] if b else 0, ends[b]
         weights = None if balls.log_weights is None else balls.log_weights[start:end]
         found.append(attend(rows[None], g[None], balls.centres[start:end], weights)[0].log_sum[0])
     return torch.cat(found)
