@@ -62,6 +62,8 @@ def use_it_wherever(patch):
     patch.setattr(sketches, "_FEW", (1, 1))
     patch.setattr(balls, "_WORTH", 2.0)
     patch.setattr(balls, "_ROWS", 8)
+    patch.setattr(balls, "_LOOK", 4)
+    patch.setattr(balls, "_AT_ONCE", 500)
 
 
 @pytest.fixture

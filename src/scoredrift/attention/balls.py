@@ -22,7 +22,7 @@ In few dimensions a kernel sees a small part of a law; in ten, clusters that are
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import torch
@@ -31,10 +31,12 @@ from torch import Tensor
 from scoredrift.attention.blocks import local_blocks
 from scoredrift.attention.plain import Moments, Pruned
 
-# Queries, and centres, of a block at most.
-_ROWS = 256
-# Entries of the array of distances, queries × blocks, that is held at once.
-_ENTRIES = 2**17
+# Queries, and centres, of a block at most; queries of one look at the nearest block.
+_ROWS, _LOOK = 256, 64
+# Entries of the array of distances, queries × blocks, that is held at once, and centres of all blocks of one call.
+_ENTRIES, _AT_ONCE = 2**17, 2**17
+# Log-weight of no centre; finite, for attention multiplies it by a weight of zero.
+_NOTHING = -1e30
 # Where the tangent touches, and the rounding of a square of a distance in units of the squares of both sides.
 _TANGENT, _ROUNDING = 8.0, 1e-14
 # Share of all pairs from which on it is faster to visit them all, and one of how many queries tells.
@@ -92,8 +94,51 @@ def _nearest(points: Tensor, means: Tensor) -> Tensor:
     return torch.cat([torch.addmm(half, some, local.T, beta=-1).max(1).indices for some in parts])
 
 
-# Queries [1, n, d] with their gains [1, n] to moments from centres with their weights, and where they are in doubt.
+# Blocks of queries [b, r, d] with their gains [b, r], and centres [b, m, d] of each with their weights, to moments and
+# where they are in doubt.
 _Attend = Callable[[Tensor, Tensor, Tensor, Tensor | None], tuple[Moments, Tensor]]
+
+
+def _in_blocks(n: int) -> Tensor:
+    """Numbers of the queries of each block, ``[blocks, rows]``; the last has the last query as often as it takes."""
+    rows = min(n, _ROWS)
+    return (torch.arange(0, n, rows)[:, None] + torch.arange(rows)).clamp(max=n - 1)
+
+
+def _visited(
+    y: Tensor, gain: Tensor, rows: Tensor, needed: Tensor, balls: CentreBalls, attend: _Attend
+) -> tuple[Moments, Tensor]:
+    """Moments of each query from those blocks of centres that its own block needs; several to a call.
+
+    Small calls, one for each block, would make threads wait for each other at the end of each.
+    """
+    counts = needed.long() @ balls.block.bincount()
+    found = Moments(torch.empty_like(y), torch.empty_like(gain), torch.empty_like(gain))
+    doubtful = torch.zeros_like(gain, dtype=torch.bool)
+    for group in _of_a_size(counts):
+        fits = torch.arange(int(counts[group].max())) < counts[group][:, None]
+        kept = needed[group][:, balls.block].nonzero()[:, 1]
+        kept = torch.zeros_like(fits, dtype=torch.long).masked_scatter_(fits, kept)
+        weights = None if balls.log_weights is None else balls.log_weights[kept]
+        if not fits.all():  # what fills up the shorter ones weighs nothing
+            weights = torch.zeros_like(fits, dtype=y.dtype) if weights is None else weights
+            weights = weights.masked_fill(~fits, _NOTHING)
+        own = rows[group]
+        moments, in_doubt = attend(y[own], gain[own], balls.centres[kept], weights)
+        for part, new in zip(found, moments, strict=True):
+            part[own] = new
+        doubtful[own] = in_doubt
+    return found, doubtful
+
+
+def _of_a_size(counts: Tensor) -> Iterator[Tensor]:
+    """Which blocks of queries go together, those that need about as many centres."""
+    order = counts.argsort()
+    sizes, start = counts[order].tolist(), 0
+    for end in range(1, len(sizes) + 1):
+        if end == len(sizes) or (end + 1 - start) * sizes[end] > _AT_ONCE:
+            yield order[start:end]
+            start = end
 
 
 def _plan(
@@ -106,34 +151,32 @@ def _plan(
     # What multiplies the rest is not known yet; this is about it.
     scope = math.log(tolerance / count) - 2 * torch.log(3 + close + y.shape[1] ** 0.5)
     most = _first_look(y, gain, nearest, balls, attend).double() + scope
-    needed = []
-    rows = _ROWS * max(1, _ENTRIES // (_ROWS * count))
-    for point, scale, limit, own in zip(
-        *(part.split(rows) for part in (x, root, most, nearest)), strict=True
-    ):
-        away = (point.square().sum(1, keepdim=True) + squares).mul_(1 - _ROUNDING)
-        away = away.addmm_(point, balls.means.T, alpha=-2).clamp_(min=0).sqrt_()
+    needed, blocks = [], _in_blocks(len(y))
+    for rows in blocks.split(max(1, _ENTRIES // (blocks.shape[1] * count))):
+        own = rows.flatten()
+        away = (x[own].square().sum(1, keepdim=True) + squares).mul_(1 - _ROUNDING)
+        away = away.addmm_(x[own], balls.means.T, alpha=-2).clamp_(min=0).sqrt_()
         # 2 log(1 + x) lies below its tangents.
-        high = (away + balls.radii).mul_(scale * 2 / (1 + _TANGENT))
+        high = (away + balls.radii).mul_(root[own] * 2 / (1 + _TANGENT))
         high += balls.log_masses
-        high -= away.sub_(balls.radii).clamp_(min=0).mul_(scale).square_().mul_(0.5)
-        wanted = high > limit[:, None] - 2 * (math.log1p(_TANGENT) - _TANGENT / (1 + _TANGENT))
-        wanted[torch.arange(len(own), device=y.device), own] = True
-        needed += [part.any(0) for part in wanted.split(_ROWS)]
-    return torch.stack(needed), most
+        high -= away.sub_(balls.radii).clamp_(min=0).mul_(root[own]).square_().mul_(0.5)
+        wanted = high > most[own, None] - 2 * (math.log1p(_TANGENT) - _TANGENT / (1 + _TANGENT))
+        wanted[torch.arange(len(own)), nearest[own]] = True
+        needed.append(wanted.reshape(*rows.shape, count).any(1))
+    return torch.cat(needed), most
 
 
 def _first_look(y: Tensor, gain: Tensor, nearest: Tensor, balls: CentreBalls, attend: _Attend) -> Tensor:
-    """Log-sums over the block of the nearest mean."""
+    """Log-sums over the block of the nearest mean; queries are in the order of these."""
     seen, sizes = nearest.unique_consecutive(return_counts=True)
-    ends = balls.block.bincount().cumsum(0).tolist()
-    parts = (part.split(sizes.tolist()) for part in (y, gain))
-    found = []
-    for b, rows, g in zip(seen.tolist(), *parts, strict=True):
-        start, end = ends[b - 1] if b else 0, ends[b]
-        weights = None if balls.log_weights is None else balls.log_weights[start:end]
-        found.append(attend(rows[None], g[None], balls.centres[start:end], weights)[0].log_sum[0])
-    return torch.cat(found)
+    # Each block's queries in pieces of _LOOK, the last of which has its last query several times.
+    ends, pieces = sizes.cumsum(0), (sizes + _LOOK - 1).div(_LOOK, rounding_mode="floor")
+    which = torch.repeat_interleave(torch.arange(len(seen)), pieces)
+    piece = torch.arange(len(which)) - (pieces.cumsum(0) - pieces)[which]
+    starts = (ends - sizes)[which] + _LOOK * piece
+    rows = torch.minimum(starts[:, None] + torch.arange(_LOOK), ends[which][:, None] - 1)
+    needed = torch.nn.functional.one_hot(seen[which], len(balls.means)).bool()
+    return _visited(y, gain, rows, needed, balls, attend)[0].log_sum
 
 
 def _by_balls(
@@ -146,23 +189,16 @@ def _by_balls(
 ) -> Pruned:
     """Moments by ``attend``, from the blocks that can matter; all from all by ``dense`` where that is no slower."""
     nearest, order = _nearest(y, balls.means.to(y.dtype)).sort(stable=True)
-    x, g = y[order], gain[order]
-    some = torch.cat(torch.arange(len(y), device=y.device).split(_ROWS)[::_SAMPLED])
+    x, g, rows = y[order], gain[order], _in_blocks(len(y))
+    some = rows[::_SAMPLED].flatten().unique()
     tried, _ = _plan(x[some], g[some], nearest[some], balls, tolerance, attend)
     count, sizes = len(balls.centres), balls.block.bincount()
     if float((tried.long() @ sizes).double().mean()) > _WORTH * count:
         whole = torch.full_like(gain, count, dtype=torch.long)
         return Pruned(dense(y, gain, balls.centres, balls.log_weights), torch.zeros_like(gain), whole)
     needed, most = _plan(x, g, nearest, balls, tolerance, attend)
-    parts = []
-    for rows, gains, block in zip(x.split(_ROWS), g.split(_ROWS), needed, strict=True):
-        kept = block[balls.block]
-        weights = None if balls.log_weights is None else balls.log_weights[kept]
-        moments, in_doubt = attend(rows[None], gains[None], balls.centres[kept], weights)
-        parts.append((*(part[0] for part in moments), in_doubt[0]))
-    shift, scatter, log_sum, doubtful = (torch.cat(several) for several in zip(*parts, strict=True))
-    found = Moments(shift, scatter, log_sum)
-    block = torch.arange(len(y), device=y.device).div(_ROWS, rounding_mode="floor")
+    found, doubtful = _visited(x, g, rows, needed, balls, attend)
+    block = torch.arange(len(y)).div(rows.shape[1], rounding_mode="floor")
     visited, passed = (needed.long() @ sizes)[block], (~needed).sum(1)[block]
     factor = (1 + g.sqrt() * found.shift.norm(dim=1)).square() + g * found.scatter
     missed = passed * (most - found.log_sum).exp().to(g.dtype) * factor

@@ -139,8 +139,11 @@ def _fused_on_cpu(
 def _attended(
     kernel: _Kernel, y: Tensor, gain: Tensor, centres: Tensor, log_weights: Tensor | None
 ) -> tuple[Moments, Tensor]:
-    """Moments of blocks of queries ``[b, r, d]``, each about its own origin, and where they are in doubt."""
-    (count, _, dim), m = y.shape, len(centres)
+    """Moments of blocks of queries ``[b, r, d]``, each about its own origin, and where they are in doubt.
+
+    Centres are the same for all blocks, ``[m, d]``, or each block's own, ``[b, m, d]``, and so are their weights.
+    """
+    (count, _, dim), m = y.shape, centres.shape[-2]
     origins = y.mean(1, keepdim=True)
     local = y - origins
     keys = y.new_empty(1, count, m, dim + 1 if log_weights is None else dim + 2)
