@@ -87,7 +87,26 @@ def test_a_mosaic_keeps_the_order_of_its_pictures():
     plt.close()
 
 
-@pytest.mark.parametrize("pictures", [torch.zeros(2, 3, 3), torch.zeros(3, 3, dtype=torch.uint8), None])
+def test_a_mosaic_in_colour_is_three_mosaics():
+    pictures = torch.randint(256, (5, 3, 4, 6), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    axes = plt.figure().subplots(4)
+    plots.mosaic(axes[3], pictures, 2)
+    whole = axes[3].images[0].get_array()
+    for i in range(3):
+        plots.mosaic(axes[i], pictures[:, i], 2)
+        assert (whole[:, :, i] == axes[i].images[0].get_array()).all()
+    plt.close()
+
+
+@pytest.mark.parametrize(
+    "pictures",
+    [
+        torch.zeros(2, 3, 3),
+        torch.zeros(3, 3, dtype=torch.uint8),
+        torch.zeros(2, 1, 3, 3, dtype=torch.uint8),
+        None,
+    ],
+)
 def test_what_is_no_picture_is_refused(pictures):
     with pytest.raises(ValueError, match=r"^pictures = "):
         plots.mosaic(plt.figure().gca(), pictures, 2)

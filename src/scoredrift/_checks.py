@@ -260,6 +260,15 @@ def increasing(name: str, edges: Any) -> Tensor:
     return edges.detach().double()
 
 
+def on_intervals(edges: Any, name: str, values: Any) -> None:
+    """Refuse edges that do not increase, or anything but one value between two of them."""
+    increasing("edges", edges)
+    floating(name, values)
+    if list(values.shape) != [len(edges) - 1]:
+        refuse(f"{name}.shape", list(values.shape), f"pass one for each interval, [{len(edges) - 1}]")
+    points(name, values[None], like=edges)
+
+
 def density(name: str, values: Any, nodes: Tensor, *, most_dims: int = 1) -> Tensor:
     """Return ``values`` if they are a density on ``nodes``, or on a product grid of up to ``most_dims``."""
     floating(name, values)

@@ -236,11 +236,11 @@ def shifts(ax: Axes, found: Mapping[str, Estimate], *, most: int = 12) -> None:
 
 
 def mosaic(ax: Axes, pictures: Tensor, columns: int) -> None:
-    """Grey pictures side by side, row by row, dark on light.
+    """Pictures side by side, row by row; grey ones dark on light.
 
     Args:
         ax: where to draw.
-        pictures: bytes, ``[n, H, W]``.
+        pictures: bytes, ``[n, H, W]``, or ``[n, 3, H, W]`` in colour.
         columns: how many in a row ≥ 1.
 
     Raises:
@@ -253,13 +253,18 @@ def mosaic(ax: Axes, pictures: Tensor, columns: int) -> None:
     (16, 24)
     """
     columns = _checks.count("columns", columns)
-    if not isinstance(pictures, Tensor) or pictures.ndim != 3 or pictures.dtype != torch.uint8:
+    right = isinstance(pictures, Tensor) and pictures.dtype == torch.uint8
+    if not right or not (pictures.ndim == 3 or (pictures.ndim == 4 and pictures.shape[1] == 3)):
         told = list(pictures.shape) if isinstance(pictures, Tensor) else f"a {type(pictures).__name__}"
-        _checks.refuse("pictures", told, "pass bytes, [n, H, W]")
+        _checks.refuse("pictures", told, "pass bytes, [n, H, W] or [n, 3, H, W]")
     empty = -len(pictures) % columns
     full = torch.cat([pictures, pictures.new_zeros(empty, *pictures.shape[1:])])
-    rows = [torch.cat(list(part), 1) for part in full.split(columns)]
-    ax.imshow(torch.cat(rows, 0).cpu().numpy(), cmap="gray_r", vmin=0, vmax=255)
+    rows = [torch.cat(list(part), -1) for part in full.split(columns)]
+    whole = torch.cat(rows, -2).cpu().numpy()
+    if pictures.ndim == 3:
+        ax.imshow(whole, cmap="gray_r", vmin=0, vmax=255)
+    else:
+        ax.imshow(whole.transpose(1, 2, 0))
     ax.set(xticks=[], yticks=[])
     ax.spines[:].set_visible(False)
     ax.grid(visible=False)

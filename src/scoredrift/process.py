@@ -14,7 +14,7 @@ Generation stops early, at t0 > 0. The diffusion coefficient is 1, so energies c
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 import torch
@@ -263,6 +263,47 @@ def log_uniform_times(process: OrnsteinUhlenbeck, u: Tensor) -> RandomTimes:
     ratio = math.log(process.t_max / process.t_min)
     t = (process.t_min * torch.exp(ratio * _uniform(u))).clamp(process.t_min, process.t_max)
     return RandomTimes(t, t * ratio)
+
+
+@dataclass(frozen=True, eq=False)
+class StepTimes:
+    """Density of times that is constant between edges.
+
+    Args:
+        edges: from t0 to T, increasing, shape ``[B + 1]``, float64.
+        shares: probability > 0 of each interval, sum one, shape ``[B]``, float64.
+
+    Raises:
+        ValueError: edges that do not increase, shares that do not fit them, are not positive or do not sum
+            to one; on a call, edges that do not run from t0 to T, quantiles outside [0, 1].
+
+    >>> two = StepTimes(torch.tensor([1.0, 2.0, 4.0]), torch.tensor([0.5, 0.5]))
+    >>> two(OrnsteinUhlenbeck(1.0, 4.0), torch.tensor([0.25, 0.75])).t.tolist()
+    [1.5, 3.0]
+    """
+
+    edges: Tensor = field(repr=False)
+    shares: Tensor = field(repr=False)
+
+    def __post_init__(self) -> None:
+        _checks.on_intervals(self.edges, "shares", self.shares)
+        if not bool((self.shares > 0).all()):
+            _checks.refuse("shares", float(self.shares.min()), "pass probabilities > 0")
+        _checks.sum_to_one("shares", self.shares)
+
+    def __call__(self, process: OrnsteinUhlenbeck, u: Tensor) -> RandomTimes:
+        """Times at the quantiles u, with weights; arguments as for ``TimeSampler``."""
+        u, edges, shares = _uniform(u), self.edges.detach().double(), self.shares.double()
+        ends_here, wanted = edges[[0, -1]].tolist(), (process.t_min, process.t_max)
+        if any(abs(one - other) > 1e-6 * (1 + other) for one, other in zip(ends_here, wanted, strict=True)):
+            _checks.refuse(
+                "edges", f"from {ends_here[0]:.4g} to {ends_here[1]:.4g}", f"run them over {wanted}"
+            )
+        ends, width = shares.cumsum(0), edges.diff()
+        place = torch.searchsorted(ends[:-1], u.contiguous())
+        into = (u - (ends - shares)[place]) / shares[place]
+        t = (edges[:-1][place] + width[place] * into).clamp(process.t_min, process.t_max)
+        return RandomTimes(t, (width / shares)[place])
 
 
 def random_times(

@@ -21,13 +21,13 @@ from scoredrift.observability import (
     Observability,
     PairDesign,
     StepFunction,
-    StepTimes,
     batches,
     by_pairs,
     draw_futures,
     plan,
     response,
 )
+from scoredrift.process import StepTimes
 from scoredrift.scores import ErrorEvaluation
 
 EDGES = double([0.02, 0.1, 0.3, 1.5, 4.0])

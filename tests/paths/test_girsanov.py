@@ -16,12 +16,22 @@ from scoredrift import (
     ExponentialIntegrator,
     Flow,
     FunctionScore,
+    KernelDensity,
     OrnsteinUhlenbeck,
     Trajectory,
+    mixture_of_five,
     simulate,
 )
 from scoredrift.divergences import kl, kl_on_nodes
-from scoredrift.paths import Energy, Martingale, evolve_density, held_energy, ideal_energy
+from scoredrift.paths import (
+    Energy,
+    Martingale,
+    energy_times,
+    evolve_density,
+    held_energy,
+    ideal_energy,
+    learned_energy,
+)
 from scoredrift.process import log_uniform_times, uniform_times
 
 OU = OrnsteinUhlenbeck()
@@ -39,6 +49,40 @@ def flow(law):
 
 def blur_error(law, bandwidth):
     return flow(law).error(flow(law.blur(bandwidth)))
+
+
+@pytest.mark.parametrize("learned", [False, True])
+def test_planned_times_are_where_the_energy_is(learned):
+    """N(0, 1) for N(0, 4): e = x (1 − 1/s) with s = 4a² + v, and E‖e‖² = (1 − 1/s)² s on learned paths."""
+    error = flow(gaussian([0.0], 1.0)).error(flow(gaussian([0.0], 4.0)))
+    times = energy_times(error, generator=seeded(0), points=20_000, learned=learned)
+
+    def square(t):
+        s = 4 * math.exp(-t) - math.expm1(-t)
+        return (1 - 1 / s) ** 2 * (s if learned else 1.0)
+
+    edges = times.edges.tolist()
+    parts = [quad(square, low, high)[0] for low, high in pairwise(edges)]
+    wanted = [(part / sum(parts) + 0.1 / len(parts)) / 1.1 for part in parts]
+    assert edges == pytest.approx(OU.geometric_grid(len(parts)).flip(0).tolist())
+    assert times.shares.tolist() == pytest.approx(wanted, rel=0.06)  # five standard errors of 20 000 χ₁²
+
+
+@pytest.mark.parametrize("energy", [ideal_energy, learned_energy])
+def test_planned_times_take_fewer_draws_for_the_same_energy(energy):
+    error = flow(mixture_of_five()).error(
+        flow(KernelDensity(mixture_of_five().sample(500, generator=seeded(0)), 0.1))
+    )
+    plain = energy(error, 20_000, generator=seeded(1))
+    times = energy_times(error, generator=seeded(2), learned=energy is learned_energy)
+    planned = energy(error, 20_000, generator=seeded(3), times=times)
+    assert within(planned - plain, 0.0)
+    assert planned.stderr < 0.6 * plain.stderr
+
+
+def test_times_planned_for_no_error_are_even():
+    same = flow(random_mixture(0))
+    assert energy_times(same.error(same), generator=seeded(0)).shares.tolist() == pytest.approx([1 / 24] * 24)
 
 
 @samplers

@@ -35,6 +35,8 @@ from scoredrift.attention.plain import Moments, Pruned
 _ROWS, _LOOK = 256, 64
 # Entries of the array of distances, queries × blocks, that is held at once, and centres of all blocks of one call.
 _ENTRIES, _AT_ONCE = 2**17, 2**17
+# Width of a class of gains, in units of log₂ g.
+_ALIKE = 2
 # Log-weight of no centre; finite, for attention multiplies it by a weight of zero.
 _NOTHING = -1e30
 # Where the tangent touches, and the rounding of a square of a distance in units of the squares of both sides.
@@ -188,8 +190,10 @@ def _by_balls(
     dense: Callable[[Tensor, Tensor, Tensor, Tensor | None], Moments],
 ) -> Pruned:
     """Moments by ``attend``, from the blocks that can matter; all from all by ``dense`` where that is no slower."""
-    nearest, order = _nearest(y, balls.means.to(y.dtype)).sort(stable=True)
-    x, g, rows = y[order], gain[order], _in_blocks(len(y))
+    nearest = _nearest(y, balls.means.to(y.dtype))
+    # Queries of a block are alike in what they see: in the width of their kernel, and then in where they are.
+    order = (gain.log2().div(_ALIKE).long() * len(balls.means) + nearest).argsort(stable=True)
+    x, g, nearest, rows = y[order], gain[order], nearest[order], _in_blocks(len(y))
     some = rows[::_SAMPLED].flatten().unique()
     tried, _ = _plan(x[some], g[some], nearest[some], balls, tolerance, attend)
     count, sizes = len(balls.centres), balls.block.bincount()

@@ -23,7 +23,6 @@ from scoredrift.observability.futures import (
     Futures,
     PairDesign,
     StepFunction,
-    StepTimes,
     batches,
     draw_futures,
 )
@@ -58,7 +57,6 @@ __all__ = [
     "Potential",
     "RadialFunctions",
     "StepFunction",
-    "StepTimes",
     "Together",
     "VariationBounds",
     "batches",

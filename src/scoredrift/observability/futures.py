@@ -23,7 +23,7 @@ from torch import Tensor
 
 from scoredrift import _checks, _numerics
 from scoredrift import process as ou
-from scoredrift.process import OrnsteinUhlenbeck, RandomTimes, TimeSampler, log_uniform_times
+from scoredrift.process import TimeSampler, log_uniform_times
 from scoredrift.scores import ErrorField, flow_of
 
 
@@ -88,67 +88,12 @@ class StepFunction:
     values: Tensor = field(repr=False)
 
     def __post_init__(self) -> None:
-        _between(self.edges, "values", self.values)
+        _checks.on_intervals(self.edges, "values", self.values)
 
     def __call__(self, t: Tensor) -> Tensor:
         """Value at each time, any shape."""
         _checks.floating("t", t)
         return self.values[torch.searchsorted(self.edges[1:-1], t.contiguous())]
-
-
-@dataclass(frozen=True, eq=False)
-class StepTimes:
-    """Density of times that is constant between edges.
-
-    Args:
-        edges: from t0 to T, increasing, shape ``[B + 1]``, float64.
-        shares: probability > 0 of each interval, sum one, shape ``[B]``, float64.
-
-    Raises:
-        ValueError: edges that do not increase, shares that do not fit them, are not positive or do not sum
-            to one; on a call, edges that do not run from t0 to T, quantiles outside [0, 1].
-
-    >>> two = StepTimes(torch.tensor([1.0, 2.0, 4.0]), torch.tensor([0.5, 0.5]))
-    >>> two(OrnsteinUhlenbeck(1.0, 4.0), torch.tensor([0.25, 0.75]))
-    RandomTimes(t=tensor([1.5000, 3.0000]), weight=tensor([2., 4.]))
-    """
-
-    edges: Tensor = field(repr=False)
-    shares: Tensor = field(repr=False)
-
-    def __post_init__(self) -> None:
-        _between(self.edges, "shares", self.shares)
-        if not bool((self.shares > 0).all()):
-            _checks.refuse("shares", float(self.shares.min()), "pass probabilities > 0")
-        _checks.sum_to_one("shares", self.shares)
-
-    def __call__(self, process: OrnsteinUhlenbeck, u: Tensor) -> RandomTimes:
-        """Times at the quantiles u, with weights; arguments as for ``TimeSampler``."""
-        _checks.floating("u", u)
-        if not bool(((u >= 0) & (u <= 1)).all()):
-            _checks.refuse(
-                "u", f"from {float(u.min()):.4g} to {float(u.max()):.4g}", "pass numbers in [0, 1]"
-            )
-        ends_here, wanted = self.edges.detach()[[0, -1]].tolist(), (process.t_min, process.t_max)
-        if any(abs(one - other) > 1e-6 * (1 + other) for one, other in zip(ends_here, wanted, strict=True)):
-            _checks.refuse(
-                "edges", f"from {ends_here[0]:.4g} to {ends_here[1]:.4g}", f"run them over {wanted}"
-            )
-        ends = self.shares.cumsum(0)
-        place = torch.searchsorted(ends[:-1], u.contiguous())
-        width = self.edges.diff()
-        into = (u - (ends - self.shares)[place]) / self.shares[place]
-        t = (self.edges[:-1][place] + width[place] * into).clamp(process.t_min, process.t_max)
-        return RandomTimes(t, (width / self.shares)[place])
-
-
-def _between(edges: Tensor, name: str, values: Tensor) -> None:
-    """Refuse edges that do not increase, or anything but one value between two of them."""
-    _checks.increasing("edges", edges)
-    _checks.floating(name, values)
-    if list(values.shape) != [len(edges) - 1]:
-        _checks.refuse(f"{name}.shape", list(values.shape), f"pass one for each interval, [{len(edges) - 1}]")
-    _checks.points(name, values[None], like=edges)
 
 
 class Futures(NamedTuple):

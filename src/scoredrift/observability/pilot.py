@@ -16,11 +16,10 @@ from scoredrift import _checks, _numerics
 from scoredrift.observability.futures import (
     PairDesign,
     StepFunction,
-    StepTimes,
     batches,
     draw_futures,
 )
-from scoredrift.process import log_uniform_times
+from scoredrift.process import StepTimes, log_uniform_times
 from scoredrift.scores import ErrorField, flow_of
 
 _BINS = 24  # intervals of time that the pilot tells apart

@@ -5,7 +5,7 @@ dY = [½ Y + s(Y, t)] dt + dB̄    (backwards in time),        ε*² = E_{P*} �
 
 from scoredrift.paths.assumptions import Audit, Finding, audit
 from scoredrift.paths.functionals import Energy, LogRatio, Martingale
-from scoredrift.paths.girsanov import held_energy, ideal_energy, learned_energy
+from scoredrift.paths.girsanov import energy_times, held_energy, ideal_energy, learned_energy
 from scoredrift.paths.integrators import (
     Ancestral,
     EulerMaruyama,
@@ -54,6 +54,7 @@ __all__ = [
     "VectorField",
     "audit",
     "decreasing",
+    "energy_times",
     "evolve_density",
     "exact_paths",
     "exact_ratios",

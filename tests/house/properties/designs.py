@@ -23,8 +23,8 @@ from properties.observability_oracles import (
 )
 from properties.paths_oracles import BARE, BROKEN, ERROR, FLOW, NOT_ONE, OU, UNKNOWN, error, grid, seed
 from scoredrift import Estimate, FunctionScore, observability
-from scoredrift.observability import Observability, PairDesign, StepFunction, StepTimes
-from scoredrift.process import log_uniform_times, uniform_times
+from scoredrift.observability import Observability, PairDesign, StepFunction
+from scoredrift.process import StepTimes, log_uniform_times, uniform_times
 
 EXEMPT: dict[str, str] = {}
 
@@ -132,7 +132,7 @@ ENTRIES = [
         lambda edges, values, t: stepped(edges, values, t),
     ),
     Entry(
-        "observability.StepTimes",
+        "process.StepTimes",
         lambda edges, shares, u: tuple(StepTimes(edges, shares)(OU, u)),
         {
             "edges": Tensors(EDGES),

@@ -107,6 +107,14 @@ ENTRIES = [
         lambda times: 0.5 * L,
     ),
     Entry(
+        "paths.energy_times",
+        lambda error, points, generator: paths.ideal_energy(
+            error, 400, generator=seed(5), times=paths.energy_times(error, points=points, generator=generator)
+        ),
+        {"error": error(), "points": Counts(40), "generator": Seeded(5)},
+        lambda error, points, generator: enough(points, 0.5 * L),
+    ),
+    Entry(
         "paths.learned_energy",
         lambda error, n, generator: paths.learned_energy(error, n, generator=generator),
         {
