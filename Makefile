@@ -39,7 +39,7 @@ bench: $(READY)  ## time score engine, observability and training against altern
 	$(BIN)/python -m pytest benchmarks/bench_images.py --benchmark-json _build/benchmark.json
 	$(BIN)/python benchmarks/store.py _build/benchmark.json cpu images
 	$(BIN)/python -m pytest benchmarks/bench_pruning.py --benchmark-json _build/benchmark.json
-	$(BIN)/python benchmarks/store.py _build/benchmark.json cpu pruning
+	$(BIN)/python benchmarks/store.py _build/benchmark.json cpu 'pruning-{processor}'
 	$(BIN)/python -m pytest benchmarks/bench_cifar.py --benchmark-json _build/benchmark.json
 	$(BIN)/python benchmarks/store.py _build/benchmark.json cpu cifar
 

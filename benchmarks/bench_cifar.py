@@ -47,7 +47,7 @@ def test_cifar(benchmark, name, t):
         "all centres": lambda: some.all_centres.at(x, t).score,
         "products": lambda: some.products(x),
     }
-    score = benchmark.pedantic(routes[name], rounds=5, warmup_rounds=1)
+    score = benchmark.pedantic(routes[name], rounds=3, warmup_rounds=1)
     if name == "products":
         return
     benchmark.extra_info["relative_error"] = some.wrong(score, x, t)

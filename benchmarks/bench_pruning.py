@@ -122,7 +122,8 @@ def case(*what) -> Case:
 def test_score(benchmark, name, what):
     benchmark.group = "pruned"
     some = case(*what)
-    score = benchmark.pedantic(getattr(some, name), rounds=3 if what[1] < 50_000 else 1, warmup_rounds=1)
+    large = what[1] > 50_000
+    score = benchmark.pedantic(getattr(some, name), rounds=1 if large else 3, warmup_rounds=0 if large else 1)
     benchmark.extra_info["relative_error"] = some.wrong(score)
     if name == "pruned":
         assert benchmark.extra_info["relative_error"] < 1e-4

@@ -1,6 +1,8 @@
 """Keep what a benchmark run found: small, with its provenance, where the book loads it.
 
 python benchmarks/store.py _build/benchmark.json cpu [NAME]
+
+In NAME ``{processor}`` stands for the widest instructions that torch uses here, avx2 or avx512.
 """
 
 from __future__ import annotations
@@ -8,6 +10,8 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+
+import torch
 
 from scoredrift.experiments import RESULTS
 from scoredrift.runs import provenance, save_json
@@ -23,7 +27,8 @@ def main(report: Path, device: str, name: str) -> None:
         return
     seconds = sum(row["median"] * row["rounds"] for row in rows)
     origin = provenance(seed=2602, device=device) | {"command": "make bench", "seconds": round(seconds, 1)}
-    path = RESULTS / f"benchmark-{name}.json"
+    processor = torch.backends.cpu.get_cpu_capability().lower().replace(" ", "")
+    path = RESULTS / f"benchmark-{name.format(processor=processor)}.json"
     save_json(path, {"provenance": origin, "rows": rows})
     print(f"stored {len(rows)} rows in {path}")
 

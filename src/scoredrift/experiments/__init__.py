@@ -17,7 +17,16 @@ from scoredrift.experiments.alarm_runs import (
     watch_run,
 )
 from scoredrift.experiments.alarm_tables import AlarmRow, alarm_rows, alarms, crossings
-from scoredrift.experiments.base import RESULTS, Experiment, Result, benchmark, file_name, run_cases, stored
+from scoredrift.experiments.base import (
+    RESULTS,
+    Experiment,
+    Result,
+    benchmark,
+    benchmarks,
+    file_name,
+    run_cases,
+    stored,
+)
 from scoredrift.experiments.bounds import BANDWIDTHS, BOUNDS, Bounds, one_generation
 from scoredrift.experiments.fashion import Look, Pictures, digits_pictures, fashion_pictures
 from scoredrift.experiments.fashion_classifier import FASHION_FEATURES, fashion_features
@@ -251,6 +260,7 @@ __all__ = [
     "always_pictured",
     "as_mixture",
     "benchmark",
+    "benchmarks",
     "code_fit",
     "constant_forecast",
     "crossings",

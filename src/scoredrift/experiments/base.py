@@ -277,6 +277,27 @@ def benchmark(name: str, folder: Path | str | None = None) -> dict[str, Any]:
     return found
 
 
+def benchmarks(name: str) -> dict[str, dict[str, Any]]:
+    """Every table that is stored of a benchmark, by the kind of processor or device on which it was measured.
+
+    Args:
+        name: as for ``benchmark``, without the kind.
+
+    Raises:
+        ValueError: nothing is stored under the name, or a rehearsal's numbers.
+
+    >>> sorted(benchmarks("training"))
+    ['cuda']
+    """
+    start = f"benchmark-{name}-"
+    kinds = sorted(path.stem.removeprefix(start) for path in RESULTS.glob(f"{start}*.json"))
+    if not kinds:
+        _checks.refuse(
+            "name", repr(name), "no kind of processor has it stored; run make bench or make gpu there"
+        )
+    return {kind: benchmark(f"{name}-{kind}") for kind in kinds}
+
+
 def _no_rehearsal(kind: str, path: Path, note: Mapping[str, Any]) -> None:
     if note.get("rehearsal"):
         _checks.refuse(kind, path.name, "a rehearsal's: its sizes are tiny and its numbers mean nothing")

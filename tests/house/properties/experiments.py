@@ -142,6 +142,12 @@ ENTRIES = [
         lambda name: "['provenance', 'rows']",
     ),
     Entry(
+        "experiments.benchmarks",
+        lambda name: str(sorted(experiments.benchmarks(name))),
+        {"name": Input("training", *(Variation(repr(b), b, REFUSED) for b in ("nothing", None, 1.0, "")))},
+        lambda name: "['cuda']",
+    ),
+    Entry(
         "experiments.file_name",
         experiments.file_name,
         {"name": Fixed("mixture"), "scale": Fixed("paper")},
