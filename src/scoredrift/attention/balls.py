@@ -114,12 +114,15 @@ def _visited(
 
     Small calls, one for each block, would make threads wait for each other at the end of each.
     """
-    counts = needed.long() @ balls.block.bincount()
+    sizes = balls.block.bincount()
+    firsts, counts = sizes.cumsum(0) - sizes, _centres_of(needed, sizes)
     found = Moments(torch.empty_like(y), torch.empty_like(gain), torch.empty_like(gain))
     doubtful = torch.zeros_like(gain, dtype=torch.bool)
     for group in _of_a_size(counts):
         fits = torch.arange(int(counts[group].max())) < counts[group][:, None]
-        kept = needed[group][:, balls.block].nonzero()[:, 1]
+        block = needed[group].nonzero()[:, 1]
+        runs = sizes[block]
+        kept = torch.arange(int(runs.sum())) + (firsts[block] - runs.cumsum(0) + runs).repeat_interleave(runs)
         kept = torch.zeros_like(fits, dtype=torch.long).masked_scatter_(fits, kept)
         weights = None if balls.log_weights is None else balls.log_weights[kept]
         if not fits.all():  # what fills up the shorter ones weighs nothing
@@ -131,6 +134,11 @@ def _visited(
             part[own] = new
         doubtful[own] = in_doubt
     return found, doubtful
+
+
+def _centres_of(needed: Tensor, sizes: Tensor) -> Tensor:
+    """How many centres each block of queries needs."""
+    return torch.cat([part.long() @ sizes for part in needed.split(max(1, _ENTRIES // len(sizes)))])
 
 
 def _of_a_size(counts: Tensor) -> Iterator[Tensor]:
@@ -177,7 +185,8 @@ def _first_look(y: Tensor, gain: Tensor, nearest: Tensor, balls: CentreBalls, at
     piece = torch.arange(len(which)) - (pieces.cumsum(0) - pieces)[which]
     starts = (ends - sizes)[which] + _LOOK * piece
     rows = torch.minimum(starts[:, None] + torch.arange(_LOOK), ends[which][:, None] - 1)
-    needed = torch.nn.functional.one_hot(seen[which], len(balls.means)).bool()
+    needed = torch.zeros(len(which), len(balls.means), dtype=torch.bool)
+    needed[torch.arange(len(which)), seen[which]] = True
     return _visited(y, gain, rows, needed, balls, attend)[0].log_sum
 
 
@@ -197,13 +206,13 @@ def _by_balls(
     some = rows[::_SAMPLED].flatten().unique()
     tried, _ = _plan(x[some], g[some], nearest[some], balls, tolerance, attend)
     count, sizes = len(balls.centres), balls.block.bincount()
-    if float((tried.long() @ sizes).double().mean()) > _WORTH * count:
+    if float(_centres_of(tried, sizes).double().mean()) > _WORTH * count:
         whole = torch.full_like(gain, count, dtype=torch.long)
         return Pruned(dense(y, gain, balls.centres, balls.log_weights), torch.zeros_like(gain), whole)
     needed, most = _plan(x, g, nearest, balls, tolerance, attend)
     found, doubtful = _visited(x, g, rows, needed, balls, attend)
     block = torch.arange(len(y)).div(rows.shape[1], rounding_mode="floor")
-    visited, passed = (needed.long() @ sizes)[block], (~needed).sum(1)[block]
+    visited, passed = _centres_of(needed, sizes)[block], (~needed).sum(1)[block]
     factor = (1 + g.sqrt() * found.shift.norm(dim=1)).square() + g * found.scatter
     missed = passed * (most - found.log_sum).exp().to(g.dtype) * factor
     again = (doubtful | ~(missed <= tolerance)).nonzero()[:, 0]
