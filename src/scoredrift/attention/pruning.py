@@ -18,10 +18,9 @@ from scoredrift.attention.plain import Pruned, _fit, _fit_centres
 from scoredrift.attention.sketches import CentreSketch, _by_sketch, _sketch_of
 from scoredrift.attention.wide import WIDE
 
-# A sketch costs as much as several hundred queries. Balls make many small calls, each of which waits for all threads:
-# where other processes hold the cores, that takes several times as long as all pairs, of some 2^28 of them. Numbers are
-# those of all centres, and pairs those of a query and a centre.
-_QUERIES, _NUMBERS, _PAIRS = 512, 2**25, 2**31
+# A sketch costs as much as several hundred queries, and balls what is around their calls. Numbers are those of all
+# centres, and pairs those of a query and a centre.
+_QUERIES, _NUMBERS, _PAIRS = 512, 2**25, 2**27
 
 CentreIndex = CentreBalls | CentreSketch
 
