@@ -42,7 +42,7 @@ _NOTHING = -1e30
 # Where the tangent touches, and the rounding of a square of a distance in units of the squares of both sides.
 _TANGENT, _ROUNDING = 8.0, 1e-14
 # Share of all pairs from which on it is faster to visit them all, and one of how many queries tells.
-_WORTH, _SAMPLED = 0.5, 16
+_WORTH, _SAMPLED = 0.6, 16
 
 
 class CentreBalls(NamedTuple):
