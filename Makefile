@@ -28,20 +28,13 @@ notebooks: $(READY)  ## execute the chapters and write the notebook beside each 
 seeds: $(READY)  ## run the book with five other sets of seeds and list what fails
 	$(BIN)/python tools/seeds.py
 
+BENCHMARKS = kde_score observability training images pruning cifar
 bench: $(READY)  ## time score engine, observability and training against alternatives; store the results in the package
 	$(BIN)/python -m pip install --quiet --constraint $(VENV)/constraints.txt --editable ".[bench]"
-	$(BIN)/python -m pytest benchmarks/bench_kde_score.py --benchmark-json _build/benchmark.json
-	$(BIN)/python benchmarks/store.py _build/benchmark.json cpu
-	$(BIN)/python -m pytest benchmarks/bench_observability.py --benchmark-json _build/benchmark.json
-	$(BIN)/python benchmarks/store.py _build/benchmark.json cpu observability
-	$(BIN)/python -m pytest benchmarks/bench_training.py --benchmark-json _build/benchmark.json
-	$(BIN)/python benchmarks/store.py _build/benchmark.json cpu training
-	$(BIN)/python -m pytest benchmarks/bench_images.py --benchmark-json _build/benchmark.json
-	$(BIN)/python benchmarks/store.py _build/benchmark.json cpu images
-	$(BIN)/python -m pytest benchmarks/bench_pruning.py --benchmark-json _build/benchmark.json
-	$(BIN)/python benchmarks/store.py _build/benchmark.json cpu 'pruning-{processor}'
-	$(BIN)/python -m pytest benchmarks/bench_cifar.py --benchmark-json _build/benchmark.json
-	$(BIN)/python benchmarks/store.py _build/benchmark.json cpu cifar
+	for name in $(BENCHMARKS); do \
+		$(BIN)/python -m pytest benchmarks/bench_$$name.py --benchmark-json _build/bench_$$name.json || exit 1; \
+	done
+	$(BIN)/python benchmarks/store.py $(BENCHMARKS:%=_build/bench_%.json)
 
 # A GPU has a torch of its own, which the pins of $(VENV) would replace by a CPU build: take the Python
 # that was asked for, or that of $(VENV) if its torch sees CUDA, or python3. Nothing is installed. The
