@@ -21,7 +21,9 @@ NAMES = {"kde_score": "cpu", "pruning": "pruning-{processor}"}
 
 
 def main(reports: list[Path]) -> None:
-    origin = provenance(seed=2602, device="cpu") | {"command": "make bench"}  # before a file of the package changes
+    origin = provenance(seed=2602, device="cpu") | {
+        "command": "make bench"
+    }  # before a file of the package changes
     processor = torch.backends.cpu.get_cpu_capability().lower().replace(" ", "")
     for report in reports:
         rows = []
