@@ -130,6 +130,7 @@ def draw_futures(error: ErrorField, x: Tensor, design: PairDesign, generator: to
         ValueError: x that is not a batch of points, no design, a generator on another device, a bad error.
 
     >>> from scoredrift.laws import Gaussian
+    >>> from scoredrift.process import OrnsteinUhlenbeck
     >>> from scoredrift.scores import ConstantField, Flow
     >>> flow = Flow(Gaussian(torch.zeros(2), torch.eye(2)), OrnsteinUhlenbeck())
     >>> push, g = flow.inject(ConstantField(torch.ones(2))), torch.Generator().manual_seed(0)
