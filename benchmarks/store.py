@@ -21,9 +21,8 @@ NAMES = {"kde_score": "cpu", "pruning": "pruning-{processor}"}
 
 
 def main(reports: list[Path]) -> None:
-    origin = provenance(seed=2602, device="cpu") | {
-        "command": "make bench"
-    }  # before a file of the package changes
+    # Once, before a file of the package changes: all tables name the commit that was measured.
+    origin = provenance(seed=2602, device="cpu") | {"command": "make bench"}
     processor = torch.backends.cpu.get_cpu_capability().lower().replace(" ", "")
     for report in reports:
         rows = []

@@ -92,9 +92,10 @@ def test_a_mosaic_in_colour_is_three_mosaics():
     axes = plt.figure().subplots(4)
     plots.mosaic(axes[3], pictures, 2)
     whole = axes[3].images[0].get_array()
+    assert (whole[8:, 6:] == 255).all()  # the place of a sixth is white
     for i in range(3):
-        plots.mosaic(axes[i], pictures[:, i], 2)
-        assert (whole[:, :, i] == axes[i].images[0].get_array()).all()
+        plots.mosaic(axes[i], pictures[:4, i], 2)
+        assert (whole[:8, :, i] == axes[i].images[0].get_array()).all()
     plt.close()
 
 

@@ -258,7 +258,8 @@ def mosaic(ax: Axes, pictures: Tensor, columns: int) -> None:
         told = list(pictures.shape) if isinstance(pictures, Tensor) else f"a {type(pictures).__name__}"
         _checks.refuse("pictures", told, "pass bytes, [n, H, W] or [n, 3, H, W]")
     empty = -len(pictures) % columns
-    full = torch.cat([pictures, pictures.new_zeros(empty, *pictures.shape[1:])])
+    white = 0 if pictures.ndim == 3 else 255
+    full = torch.cat([pictures, pictures.new_full((empty, *pictures.shape[1:]), white)])
     rows = [torch.cat(list(part), -1) for part in full.split(columns)]
     whole = torch.cat(rows, -2).cpu().numpy()
     if pictures.ndim == 3:

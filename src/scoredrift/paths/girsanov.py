@@ -144,8 +144,7 @@ def energy_times(
     points = _checks.count("points", points, least=2)
     paths = learned_flow_of(error) if learned else flow_of(error)
     _checks.generator_on(generator, paths.law.device)
-    quantiles = torch.linspace(0, 1, _BINS + 1, dtype=torch.float64, device=generator.device)
-    edges = log_uniform_times(paths.process, quantiles).t
+    edges = paths.process.geometric_grid(_BINS).flip(0).to(generator.device)
     u = torch.rand(_BINS, points, generator=generator, dtype=torch.float64, device=generator.device)
     tau = (edges[:-1, None] + edges.diff()[:, None] * u).flatten()
     tau = tau.clamp(paths.process.t_min, paths.process.t_max).to(paths.law.dtype)
