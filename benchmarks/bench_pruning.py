@@ -123,7 +123,7 @@ def test_score(benchmark, name, what):
     benchmark.group = "pruned"
     some = case(*what)
     large = what[1] > 50_000
-    score = benchmark.pedantic(getattr(some, name), rounds=1 if large else 3, warmup_rounds=0 if large else 1)
+    score = benchmark.pedantic(getattr(some, name), rounds=1 if large else 7, warmup_rounds=0 if large else 1)
     benchmark.extra_info["relative_error"] = some.wrong(score)
     if name == "pruned":
         assert benchmark.extra_info["relative_error"] < 1e-4

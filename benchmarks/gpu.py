@@ -3,8 +3,9 @@
 N = M = 100 000 points of the five-Gaussian law in R^10, float32, h = 0.6, t = t0 = 0.02. In one run:
 two ceilings of the device (fused multiply-adds and exponentials a second, both from kernels that do
 nothing else), our score and one Euler–Maruyama step with it, torch's attention, softmax in chunks,
-KeOps where it is installed, the score of the empirical law of 50 000 coloured pictures beside its two matrix
-products, and other plans of our kernel, as many as there is time for.
+KeOps where it is installed, softmax moments with centres of no weight passed over beside those from all centres,
+the score of the empirical law of 50 000 coloured pictures beside its two matrix products, and other plans of our
+kernel, as many as there is time for.
 
     python benchmarks/gpu.py --out FOLDER    # needs a CUDA device and Triton
     python benchmarks/gpu.py --rehearse      # the same on the CPU, with 64 points, in Triton's interpreter
@@ -22,6 +23,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +32,7 @@ from torch import Tensor
 
 from photographs import Photographs
 from scoredrift import EulerMaruyama, Flow, KernelDensity, OrnsteinUhlenbeck, mixture_of_five
-from scoredrift.attention import local_blocks
+from scoredrift.attention import centre_index, local_blocks, pruned_moments, softmax_moments
 from scoredrift.process import scale, variance
 from scoredrift.runs import provenance, save_json
 
@@ -139,6 +141,32 @@ def main_rows(setting: Setting) -> Iterator[Row]:
         yield route(name)
 
 
+def list_rows(setting: Setting) -> Iterator[Row]:
+    """Softmax moments at t0 from all centres, and from those that can count, on ten axes and on the plane."""
+    for dim in (DIM, 2):
+        centres = setting.centres[:, :dim].contiguous()
+        index = centre_index(centres)
+        took = seconds(partial(centre_index, centres), setting.device)
+        yield {"group": "lists", "name": f"index, d = {dim}", "median": took}
+        for h in (H, 0.1):
+            x = KernelDensity(centres, h).diffuse(T0).sample(setting.n, generator=setting.generator)
+            gain = torch.full((setting.n,), setting.a**2 / (setting.a**2 * h**2 + float(variance(T0))))
+            given = x / setting.a, gain.to(x)
+            seen, whole = pruned_moments(*given, index), softmax_moments(*given, centres)
+            routes = {
+                "lists": partial(pruned_moments, *given, index),
+                "all centres": partial(softmax_moments, *given, centres),
+            }
+            for name, route in routes.items():
+                row = {"group": "lists", "name": f"{name}, d = {dim}, h = {h}"}
+                yield row | {
+                    "median": seconds(route, setting.device),
+                    "visited": float(seen.visited.double().mean()) / setting.n,
+                    "missed": float(seen.missed.max()),
+                    "difference": float((seen.moments.shift - whole.shift).norm() / whole.shift.norm()),
+                }
+
+
 def image_rows(device: str, *, rehearse: bool) -> Iterator[Row]:
     """The score of the empirical law of pictures, 32 × 32 in colour, beside its two matrix products alone."""
     some = Photographs.synthetic(*((80, 10, 600) if rehearse else (50_000, 1000, 3072)), device)
@@ -192,7 +220,7 @@ def measure(out: Path, *, rehearse: bool, until: float) -> None:
     setting = Setting(64 if rehearse else 100_000, device)
     for row in main_rows(setting):
         keep(row)
-    for row in image_rows(device, rehearse=rehearse):
+    for row in chain(list_rows(setting), image_rows(device, rehearse=rehearse)):
         keep(row)
     for plan in plans():
         if time.time() > until:

@@ -3,12 +3,14 @@
 python benchmarks/store.py _build/bench_kde_score.json _build/bench_pruning.json …
 
 A report is named after its benchmark, and stored under that name unless ``NAMES`` has another, where ``{processor}``
-stands for the widest instructions that torch uses here, avx2 or avx512.
+stands for the widest instructions that torch uses here, avx2 or avx512. An environment that holds it to narrower ones
+than the processor has stands in the command of the provenance.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -18,11 +20,14 @@ from scoredrift.experiments import RESULTS
 from scoredrift.runs import provenance, save_json
 
 NAMES = {"kde_score": "cpu", "pruning": "pruning-{processor}"}
+# What holds torch, its matrix products and its convolutions to narrower instructions than the processor has.
+HELD = ("ATEN_CPU_CAPABILITY", "MKL_ENABLE_INSTRUCTIONS", "ONEDNN_MAX_CPU_ISA")
 
 
 def main(reports: list[Path]) -> None:
     # Once, before a file of the package changes: all tables name the commit that was measured.
-    origin = provenance(seed=2602, device="cpu") | {"command": "make bench"}
+    command = " ".join([f"{name}={os.environ[name]}" for name in HELD if name in os.environ] + ["make bench"])
+    origin = provenance(seed=2602, device="cpu") | {"command": command}
     processor = torch.backends.cpu.get_cpu_capability().lower().replace(" ", "")
     for report in reports:
         rows = []

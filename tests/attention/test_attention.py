@@ -254,7 +254,8 @@ def test_cuda_route_gives_each_query_one_answer(monkeypatch):
     stand_in = types.ModuleType("scoredrift.attention.triton")
     stand_in.MAX_DIM = 3
 
-    def kernel(*inputs):
+    def kernel(*inputs, parts):
+        assert parts is None
         shift, scatter, log_sum = plain_moments(*inputs)
         return shift, scatter + shift.square().sum(1), log_sum
 
@@ -272,7 +273,7 @@ def test_cuda_route_gives_each_query_one_answer(monkeypatch):
 def test_queries_that_a_kernel_on_cuda_gets_wrong_are_taken_again(monkeypatch):
     """With attention about a common origin in place of the kernel, in single precision."""
 
-    def kernel(y, gain, centres, log_weights):
+    def kernel(y, gain, centres, log_weights, parts):
         logits = gain[:, None] * (y @ centres.T - 0.5 * centres.square().sum(1))
         share = torch.softmax(logits, 1)
         mean, own = share @ centres, y.square().sum(1)
@@ -286,7 +287,7 @@ def test_queries_that_a_kernel_on_cuda_gets_wrong_are_taken_again(monkeypatch):
     x = torch.tensor([[-1000.0, 0.03], [1000.0, 0.05]]).repeat(20, 1)
     centres = torch.tensor([[side, y] for side in (-1000.0, 1000.0) for y in (-0.1, 0.0, 0.1)])
     inputs = (x, torch.full((40,), 100.0), centres)
-    assert not torch.allclose(kernel(*inputs, None)[0][:, 1], inputs[0][:, 1], rtol=0.5)
+    assert not torch.allclose(kernel(*inputs, None, None)[0][:, 1], inputs[0][:, 1], rtol=0.5)
     found, exact = (route(*inputs, None) for route in (fused._fused_on_cuda, plain_moments))
     torch.testing.assert_close(100 * found.shift[:2, 1], torch.tensor([-1.371, -2.330]), rtol=3e-4, atol=0)
     torch.testing.assert_close(tuple(found), tuple(exact))

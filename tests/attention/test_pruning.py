@@ -1,7 +1,6 @@
 """Centres that are passed over: what they would have added, in float64, against the bound on it."""
 
 import math
-from functools import partial
 
 import pytest
 import torch
@@ -13,7 +12,6 @@ from scoredrift import KernelDensity, attention
 from scoredrift.attention import (
     balls,
     centre_index,
-    fused,
     plain_moments,
     pruned_moments,
     pruning,
@@ -144,7 +142,7 @@ def test_balls_without_a_radius_are_wrong(wherever, monkeypatch, dim):
 def test_a_block_that_is_passed_over_weighs_no_more_than_was_said(wherever, dim):
     """A few centres to a block, so that those that matter lie on the edge of their balls."""
     g = seeded(1)
-    attend = partial(fused._attended, fused._kernel_on_cpu(torch.float64))
+    visit = pruning._visit(torch.float64, torch.device("cpu"), dim)
     closest = -math.inf
     for _ in range(100):
         y, centres = (10 * torch.rand(n, dim, generator=g, dtype=torch.float64) for n in (20, 30))
@@ -152,7 +150,7 @@ def test_a_block_that_is_passed_over_weighs_no_more_than_was_said(wherever, dim)
         index = balls._balls_of(centres, rows=2)
         nearest, order = balls._nearest(y, index.means).sort()
         y, gain = y[order], gain[order]
-        needed, most = balls._plan(y, gain, nearest, index, 1e-7, attend)
+        needed, most = balls._plan(y, gain, nearest, index, 1e-7, visit)
         far = gain[:, None].sqrt() * torch.cdist(y, index.centres)
         over = -0.5 * far.square() + 2 * far.log1p() - most[:, None]
         for rows, kept in zip(over.split(8), needed, strict=True):
@@ -310,6 +308,22 @@ def test_gradients_follow_the_law_all_the_same(monkeypatch):
     log_density, score, _ = law.at(x, 0.5)
     (gradient,) = torch.autograd.grad(log_density.sum(), x)
     torch.testing.assert_close(gradient, score)
+
+
+@needs_cuda
+@pytest.mark.parametrize("dim", [2, 10])
+def test_balls_on_cuda_as_on_the_cpu(dim):
+    centres = LAYOUTS["clusters"](30_000, dim, seeded(1))
+    y, gain = centres[:20_000] + 0.1 * points(2, 20_000, dim).float(), torch.full((20_000,), 9.0)
+    there = pruned_moments(y.cuda(), gain.cuda(), centre_index(centres.cuda()))
+    here = pruned_moments(y, gain, centre_index(centres))
+    assert float((there.visited.cpu() - here.visited).abs().double().mean()) < 300
+    assert float(there.visited.double().mean()) < 15_000
+    assert float(there.missed.max()) <= torch.finfo(torch.float32).eps
+    wanted = exact(y[:500], gain[:500], centres)
+    assert (
+        float((there.moments.shift[:500].double().cpu() - wanted.shift).norm() / wanted.shift.norm()) < 1e-5
+    )
 
 
 @needs_cuda

@@ -9,10 +9,11 @@ import pytest
 import torch
 
 from helpers import needs_cuda, seeded
-from scoredrift.attention import local_blocks
+from scoredrift.attention import balls, local_blocks, pruning, softmax_moments
 
 triton = pytest.importorskip("triton")
-from scoredrift.attention.triton import Plan, _scalar_kernel, _tensor_core_kernel, moments  # noqa: E402
+from scoredrift.attention.triton import Parts, Plan, moments  # noqa: E402
+from scoredrift.attention.triton_kernels import _scalar_kernel, _tensor_core_kernel  # noqa: E402
 
 # Triton reads this once, when it is imported. So one test below runs this file again, in a process of
 # its own, where Triton's interpreter stands in for CUDA; no other test is affected.
@@ -38,12 +39,15 @@ def uniform(seed, *shape, low=-1.0, high=1.0):
     return low + (high - low) * torch.rand(*shape, generator=seeded(seed))
 
 
-def direct(y, gain, centres, log_weights):
+def direct(y, gain, centres, log_weights, parts=None):
     y, gain, centres = y.double(), gain.double(), centres.double()
     squared = torch.cdist(y, centres, compute_mode="donot_use_mm_for_euclid_dist").square()
     logits = -0.5 * gain[:, None] * squared
     if log_weights is not None:
         logits = logits + log_weights.double()
+    if parts is not None:
+        sees = parts.needed.repeat_interleave(len(y) // len(parts.needed), 0)
+        logits = logits.masked_fill(~sees.repeat_interleave(parts.sizes, 1), -torch.inf)
     log_sum = torch.logsumexp(logits, 1)
     share = torch.exp(logits - log_sum[:, None])
     return share @ centres - y, (share * squared).sum(1), log_sum
@@ -52,7 +56,7 @@ def direct(y, gain, centres, log_weights):
 def assert_right(y, gain, centres, log_weights=None, **options):
     """Relative error in norm at most 1e-5, and for the log-sum 1e-5 nats where it is small."""
     inputs = [None if x is None else x.to(DEVICE) for x in (y, gain, centres, log_weights)]
-    found, wanted = moments(*inputs, **options), direct(*inputs)
+    found, wanted = moments(*inputs, **options), direct(*inputs, options.get("parts"))
     for name, one, other in zip(["shift", "spread", "log_sum"], found, wanted, strict=True):
         assert one.dtype == torch.float32
         scale = other.norm() + (len(y) ** 0.5 if name == "log_sum" else 0)
@@ -132,6 +136,65 @@ def test_centres_without_weight_are_as_good_as_absent(plan):
         torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6)
 
 
+SIZES = torch.tensor([5, 16, 1, 33, 4, 20])
+NEEDED = torch.tensor(
+    [[1, 0, 0, 0, 0, 0], [0, 0, 0, 1, 0, 1], [1, 1, 1, 1, 1, 1], [0, 0, 1, 0, 0, 0], [0, 1, 1, 0, 0, 1]]
+)
+
+
+@on_device
+@both_kernels
+@pytest.mark.parametrize(("rows", "splits"), [(16, 1), (37, 4), (3, 1), (140, None)])
+@pytest.mark.parametrize("dim", [1, 10])
+def test_blocks_of_queries_see_the_parts_that_they_need(plan, rows, splits, dim):
+    parts = Parts(SIZES.to(DEVICE), NEEDED.bool().to(DEVICE))
+    y, gain = 2 * uniform(0, 5 * rows, dim), uniform(1, 5 * rows, low=0.5, high=2)
+    centres, log_weights = uniform(2, 79, dim), uniform(3, 79, low=-3)
+    assert_right(y, gain, centres, log_weights, parts=parts, plan=plan, splits=splits)
+    assert_right(y, gain, centres, parts=parts, plan=plan, splits=splits)
+
+
+@on_device
+@pytest.mark.parametrize("dim", [2, 13])
+def test_what_the_kernel_passes_over_is_below_its_bound(dim, monkeypatch):
+    """As ``pruned_moments`` does it on CUDA, which is told here to go by lists however little they gain."""
+    n, m = (3000, 9000) if DEVICE == "cuda" else (60, 200)
+    if DEVICE == "cpu":
+        monkeypatch.setattr(balls, "_ROWS", 8)
+        monkeypatch.setattr(balls, "_LOOK", 4)
+    monkeypatch.setattr(balls, "_WORTH", 2.0)
+    g = seeded(5)
+    clusters = 9 * torch.randn(6, dim, generator=g)
+    centres = (clusters[torch.randint(6, (m,), generator=g)] + torch.randn(m, dim, generator=g)).to(DEVICE)
+    y = (centres[:n].cpu() + 0.3 * torch.randn(n, dim, generator=g)).to(DEVICE)
+    gain = torch.full((n,), 9.0, device=DEVICE)
+    log_weights = uniform(6, m, low=-3).to(DEVICE)
+    for weights in (None, log_weights):
+        index = balls._balls_of(centres, weights, **({"rows": 8} if DEVICE == "cpu" else {}))
+        found = balls._by_balls(y, gain, index, 1e-4, pruning._by_kernel, softmax_moments)
+        assert float(found.visited.double().mean()) < m / 2
+        assert 0 < float(found.missed.max()) <= 1e-4
+        shift, spread, log_sum = direct(y, gain, centres, weights)
+        off = 3 * (found.moments.shift.double() - shift).norm(dim=1)
+        assert bool((off <= found.missed + 3e-3).all())
+        off = 9 * (found.moments.scatter.double() - spread + shift.square().sum(1)).abs()
+        assert bool((off <= found.missed + 1e-2).all())
+        assert bool(((found.moments.log_sum.double() - log_sum).abs() <= found.missed + 3e-3).all())
+
+
+@needs_cuda
+@not_interpreted
+@pytest.mark.parametrize("dim", [1, 4, 10, 40])
+def test_parts_of_many_points(dim):
+    g = seeded(1)
+    sizes = torch.randint(1, 300, (60,), generator=g)
+    needed = torch.rand(80, 60, generator=g) < 0.3
+    needed[:, 0] = True
+    y, m = 3 * uniform(0, 80 * 256, dim), int(sizes.sum())
+    parts = Parts(sizes.cuda(), needed.cuda())
+    assert_right(y, torch.full((len(y),), 1.0 / dim), 3 * uniform(2, m, dim), uniform(3, m), parts=parts)
+
+
 @needs_cuda
 @not_interpreted
 @pytest.mark.parametrize("splits", [None, 1])
@@ -167,18 +230,24 @@ def test_the_kernels_interpreted():
 
 @not_interpreted
 @pytest.mark.parametrize("dim", [2, 17])
-def test_the_kernels_compile_for_an_h100_without_spilling(dim, tmp_path):
+@pytest.mark.parametrize("listed", [False, True])
+def test_the_kernels_compile_for_an_h100_without_spilling(dim, listed, tmp_path):
     compiler = pytest.importorskip("triton.backends.nvidia.compiler")
     source = pytest.importorskip("triton.compiler").ASTSource
     target = pytest.importorskip("triton.backends.compiler").GPUTarget("cuda", 90, 32)
     plan, width = Plan.usual(dim), triton.cdiv(dim + 2, 4) * 4
+    plan = plan.within(256) if listed else plan
     sizes = {"DIM": dim, "WIDTH": width, "ROWS": plan.rows, "COLUMNS": plan.columns}
     if plan.precision:
         kernel, sizes = _tensor_core_kernel, sizes | {"PADDED": 32, "PRECISION": plan.precision}
     else:
         kernel, sizes = _scalar_kernel, sizes | {"THREADS": 32 * plan.warps}
     tensors = ["queries", "origins", "keys", "results"]
-    types = dict.fromkeys(tensors, "*fp32") | {"span": "i32"} | dict.fromkeys(sizes, "constexpr")
+    lists = dict.fromkeys(["bounds", "starts", "lengths"], "*i64") | {"programs": "i32"}
+    there, absent = (lists, {"span": None}) if listed else ({"span": "i32"}, dict.fromkeys(lists))
+    sizes |= absent
+    types = dict.fromkeys(tensors, "*fp32") | there | dict.fromkeys(sizes, "constexpr")
+    types = {name: types[name] for name in kernel.arg_names}
     aligned = {(i,): [["tt.divisibility", 16]] for i in range(len(tensors))}
     options = {"num_warps": plan.warps, "num_stages": plan.stages, "enable_fp_fusion": True}
     built = triton.compile(source(kernel, types, sizes, aligned), target=target, options=options)

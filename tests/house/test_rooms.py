@@ -26,8 +26,8 @@ FILES = {
 }
 ROOMS = sorted(path.parent.name for path in PACKAGE.glob("*/__init__.py"))
 INSIDE = {room: {path.stem for path in (PACKAGE / room).glob("*.py")} - {"__init__"} for room in ROOMS}
-# Triton is not installed everywhere, so its kernel is a room of its own, which opens where it is.
-DOORS = {"scoredrift.attention.triton"}
+# Triton is not installed everywhere, so its kernels are rooms of their own, which open where it is.
+DOORS = {"scoredrift.attention.triton", "scoredrift.attention.triton_kernels"}
 WRITTEN = re.compile(
     r"^\s*(?:>>> |\.\.\. )?((?:from|import) scoredrift\b[^\n(]*(?:\([^)]*\))?)", re.MULTILINE
 )

@@ -33,8 +33,11 @@ from scoredrift.attention.plain import Moments, Pruned
 
 # Queries, and centres, of a block at most; queries of one look at the nearest block.
 _ROWS, _LOOK = 256, 64
-# Entries of the array of distances, queries × blocks, that is held at once, and centres of all blocks of one call.
-_ENTRIES, _AT_ONCE = 2**17, 2**17
+# Entries of the array of distances, queries × blocks, that is held at once: on a CPU they fit into its cache, elsewhere
+# they keep the device busy.
+_ENTRIES, _ENTRIES_ELSEWHERE = 2**17, 2**24
+# Centres of all blocks of one call.
+_AT_ONCE = 2**17
 # Width of a class of gains, in units of log₂ g.
 _ALIKE = 2
 # Log-weight of no centre; finite, for attention multiplies it by a weight of zero.
@@ -92,29 +95,32 @@ def _nearest(points: Tensor, means: Tensor) -> Tensor:
     """Number of the nearest mean, or of one that is as near up to rounding."""
     middle = means.mean(0)
     local = means - middle
-    half, parts = 0.5 * local.square().sum(1), (points - middle).split(max(1, _ENTRIES // len(means)))
+    half, parts = 0.5 * local.square().sum(1), (points - middle).split(_rows_at_once(means))
     return torch.cat([torch.addmm(half, some, local.T, beta=-1).max(1).indices for some in parts])
 
 
-# Blocks of queries [b, r, d] with their gains [b, r], and centres [b, m, d] of each with their weights, to moments and
-# where they are in doubt.
-_Attend = Callable[[Tensor, Tensor, Tensor, Tensor | None], tuple[Moments, Tensor]]
+def _rows_at_once(means: Tensor) -> int:
+    return max(1, (_ENTRIES if means.device.type == "cpu" else _ENTRIES_ELSEWHERE) // len(means))
 
 
-def _in_blocks(n: int) -> Tensor:
+# Queries [n, d] with their gains [n], the numbers of those of each block [b, r], sizes of the blocks of centres [B],
+# which of them each block needs [b, B], and the centres, to moments of each query and where they are in doubt.
+Visit = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor, CentreBalls], tuple[Moments, Tensor]]
+# Blocks of queries [b, r, d] with their gains [b, r], and centres [b, m, d] of each with their weights, to the same.
+Attend = Callable[[Tensor, Tensor, Tensor, Tensor | None], tuple[Moments, Tensor]]
+
+
+def _in_blocks(n: int, device: torch.device) -> Tensor:
     """Numbers of the queries of each block, ``[blocks, rows]``; the last has the last query as often as it takes."""
     rows = min(n, _ROWS)
-    return (torch.arange(0, n, rows)[:, None] + torch.arange(rows)).clamp(max=n - 1)
+    firsts = torch.arange(0, n, rows, device=device)
+    return (firsts[:, None] + torch.arange(rows, device=device)).clamp(max=n - 1)
 
 
-def _visited(
-    y: Tensor, gain: Tensor, rows: Tensor, needed: Tensor, balls: CentreBalls, attend: _Attend
+def _several_to_a_call(
+    y: Tensor, gain: Tensor, rows: Tensor, sizes: Tensor, needed: Tensor, balls: CentreBalls, attend: Attend
 ) -> tuple[Moments, Tensor]:
-    """Moments of each query from those blocks of centres that its own block needs; several to a call.
-
-    Small calls, one for each block, would make threads wait for each other at the end of each.
-    """
-    sizes = balls.block.bincount()
+    """Visit what is needed on a CPU. Small calls, one for each block, would make threads wait for each other."""
     firsts, counts = sizes.cumsum(0) - sizes, _centres_of(needed, sizes)
     found = Moments(torch.empty_like(y), torch.empty_like(gain), torch.empty_like(gain))
     doubtful = torch.zeros_like(gain, dtype=torch.bool)
@@ -138,7 +144,8 @@ def _visited(
 
 def _centres_of(needed: Tensor, sizes: Tensor) -> Tensor:
     """How many centres each block of queries needs."""
-    return torch.cat([part.long() @ sizes for part in needed.split(max(1, _ENTRIES // len(sizes)))])
+    weights = sizes.double()  # there are no products of integers on CUDA
+    return torch.cat([(part.double() @ weights).long() for part in needed.split(_rows_at_once(sizes))])
 
 
 def _of_a_size(counts: Tensor) -> Iterator[Tensor]:
@@ -152,7 +159,7 @@ def _of_a_size(counts: Tensor) -> Iterator[Tensor]:
 
 
 def _plan(
-    y: Tensor, gain: Tensor, nearest: Tensor, balls: CentreBalls, tolerance: float, attend: _Attend
+    y: Tensor, gain: Tensor, nearest: Tensor, balls: CentreBalls, tolerance: float, visit: Visit
 ) -> tuple[Tensor, Tensor]:
     """What each block of queries needs, ``[blocks of queries, B]``, and θ + L₀ of each query, ``[n]``."""
     root, count = gain.double().sqrt()[:, None], len(balls.means)
@@ -160,9 +167,9 @@ def _plan(
     close = root[:, 0] * (x - balls.means[nearest]).norm(dim=1)
     # What multiplies the rest is not known yet; this is about it.
     scope = math.log(tolerance / count) - 2 * torch.log(3 + close + y.shape[1] ** 0.5)
-    most = _first_look(y, gain, nearest, balls, attend).double() + scope
-    needed, blocks = [], _in_blocks(len(y))
-    for rows in blocks.split(max(1, _ENTRIES // (blocks.shape[1] * count))):
+    most = _first_look(y, gain, nearest, balls, visit).double() + scope
+    needed, blocks = [], _in_blocks(len(y), y.device)
+    for rows in blocks.split(max(1, _rows_at_once(balls.means) // blocks.shape[1])):
         own = rows.flatten()
         away = (x[own].square().sum(1, keepdim=True) + squares).mul_(1 - _ROUNDING)
         away = away.addmm_(x[own], balls.means.T, alpha=-2).clamp_(min=0).sqrt_()
@@ -171,23 +178,23 @@ def _plan(
         high += balls.log_masses
         high -= away.sub_(balls.radii).clamp_(min=0).mul_(root[own]).square_().mul_(0.5)
         wanted = high > most[own, None] - 2 * (math.log1p(_TANGENT) - _TANGENT / (1 + _TANGENT))
-        wanted[torch.arange(len(own)), nearest[own]] = True
+        wanted.scatter_(1, nearest[own, None], True)
         needed.append(wanted.reshape(*rows.shape, count).any(1))
     return torch.cat(needed), most
 
 
-def _first_look(y: Tensor, gain: Tensor, nearest: Tensor, balls: CentreBalls, attend: _Attend) -> Tensor:
+def _first_look(y: Tensor, gain: Tensor, nearest: Tensor, balls: CentreBalls, visit: Visit) -> Tensor:
     """Log-sums over the block of the nearest mean; queries are in the order of these."""
     seen, sizes = nearest.unique_consecutive(return_counts=True)
     # Each block's queries in pieces of _LOOK, the last of which has its last query several times.
     ends, pieces = sizes.cumsum(0), (sizes + _LOOK - 1).div(_LOOK, rounding_mode="floor")
-    which = torch.repeat_interleave(torch.arange(len(seen)), pieces)
-    piece = torch.arange(len(which)) - (pieces.cumsum(0) - pieces)[which]
+    which = torch.arange(len(seen), device=y.device).repeat_interleave(pieces)
+    piece = torch.arange(len(which), device=y.device) - (pieces.cumsum(0) - pieces)[which]
     starts = (ends - sizes)[which] + _LOOK * piece
-    rows = torch.minimum(starts[:, None] + torch.arange(_LOOK), ends[which][:, None] - 1)
-    needed = torch.zeros(len(which), len(balls.means), dtype=torch.bool)
-    needed[torch.arange(len(which)), seen[which]] = True
-    return _visited(y, gain, rows, needed, balls, attend)[0].log_sum
+    rows = torch.minimum(starts[:, None] + torch.arange(_LOOK, device=y.device), ends[which][:, None] - 1)
+    needed = torch.zeros(len(which), len(balls.means), dtype=torch.bool, device=y.device)
+    needed.scatter_(1, seen[which, None], True)
+    return visit(y, gain, rows, balls.block.bincount(), needed, balls)[0].log_sum
 
 
 def _by_balls(
@@ -195,23 +202,23 @@ def _by_balls(
     gain: Tensor,
     balls: CentreBalls,
     tolerance: float,
-    attend: _Attend,
+    visit: Visit,
     dense: Callable[[Tensor, Tensor, Tensor, Tensor | None], Moments],
 ) -> Pruned:
-    """Moments by ``attend``, from the blocks that can matter; all from all by ``dense`` where that is no slower."""
+    """Moments by ``visit``, from the blocks that can matter; all from all by ``dense`` where that is no slower."""
     nearest = _nearest(y, balls.means.to(y.dtype))
     # Queries of a block are alike in what they see: in the width of their kernel, and then in where they are.
     order = (gain.log2().div(_ALIKE).long() * len(balls.means) + nearest).argsort(stable=True)
-    x, g, nearest, rows = y[order], gain[order], nearest[order], _in_blocks(len(y))
+    x, g, nearest, rows = y[order], gain[order], nearest[order], _in_blocks(len(y), y.device)
     some = rows[::_SAMPLED].flatten().unique()
-    tried, _ = _plan(x[some], g[some], nearest[some], balls, tolerance, attend)
+    tried, _ = _plan(x[some], g[some], nearest[some], balls, tolerance, visit)
     count, sizes = len(balls.centres), balls.block.bincount()
     if float(_centres_of(tried, sizes).double().mean()) > _WORTH * count:
         whole = torch.full_like(gain, count, dtype=torch.long)
         return Pruned(dense(y, gain, balls.centres, balls.log_weights), torch.zeros_like(gain), whole)
-    needed, most = _plan(x, g, nearest, balls, tolerance, attend)
-    found, doubtful = _visited(x, g, rows, needed, balls, attend)
-    block = torch.arange(len(y)).div(rows.shape[1], rounding_mode="floor")
+    needed, most = _plan(x, g, nearest, balls, tolerance, visit)
+    found, doubtful = visit(x, g, rows, sizes, needed, balls)
+    block = torch.arange(len(y), device=y.device).div(rows.shape[1], rounding_mode="floor")
     visited, passed = _centres_of(needed, sizes)[block], (~needed).sum(1)[block]
     factor = (1 + g.sqrt() * found.shift.norm(dim=1)).square() + g * found.scatter
     missed = passed * (most - found.log_sum).exp().to(g.dtype) * factor

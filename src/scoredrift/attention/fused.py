@@ -86,17 +86,32 @@ def _fused_on_cuda(y: Tensor, gain: Tensor, centres: Tensor, log_weights: Tensor
 
     if y.shape[1] > triton.MAX_DIM:
         return _wide(y, gain, centres, log_weights)
-    blocks = local_blocks(y, _ROWS_ON_CUDA)
+    found, doubtful = _seen_on_cuda(y, gain, local_blocks(y, _ROWS_ON_CUDA), centres, log_weights)
+    return _taken_again(found, doubtful, y, gain, centres, log_weights)
+
+
+def _seen_on_cuda(
+    y: Tensor,
+    gain: Tensor,
+    blocks: Tensor,
+    centres: Tensor,
+    log_weights: Tensor | None,
+    parts: tuple[Tensor, Tensor] | None = None,
+) -> tuple[Moments, Tensor]:
+    """Moments of each query, and where they are in doubt; blocks of queries see all centres, or parts of them."""
+    from scoredrift.attention import triton
+
     order = blocks.flatten()
-    shift, spread, log_sum = triton.moments(y[order], gain[order], centres.contiguous(), log_weights)
+    shift, spread, log_sum = triton.moments(
+        y[order], gain[order], centres.contiguous(), log_weights, parts=parts and triton.Parts(*parts)
+    )
     found = Moments(shift, spread - shift.square().sum(1), log_sum)
     own = (y[blocks] - y[blocks].mean(1, keepdim=True)).square().sum(2).flatten()
     doubtful = _doubtful(shift, found.scatter, gain[order], own)
     # A point that sits in two blocks has two results, which may differ in their last digits.
     places = torch.arange(len(order), device=y.device)
     first = torch.full((len(y),), len(order), device=y.device).scatter_reduce(0, order, places, "amin")
-    found = Moments(*(part[first] for part in found))
-    return _taken_again(found, doubtful[first], y, gain, centres, log_weights)
+    return Moments(*(part[first] for part in found)), doubtful[first]
 
 
 @functools.cache

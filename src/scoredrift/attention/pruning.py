@@ -6,15 +6,16 @@ in a few coordinates (``scoredrift.attention.sketches``).
 
 from __future__ import annotations
 
+import importlib.util
 from functools import partial
 
 import torch
 from torch import Tensor
 
 from scoredrift import _checks
-from scoredrift.attention.balls import CentreBalls, _balls_of, _by_balls
-from scoredrift.attention.fused import _attended, _kernel_on_cpu, softmax_moments
-from scoredrift.attention.plain import Pruned, _fit, _fit_centres
+from scoredrift.attention.balls import CentreBalls, Visit, _balls_of, _by_balls, _several_to_a_call
+from scoredrift.attention.fused import _attended, _kernel_on_cpu, _seen_on_cuda, softmax_moments
+from scoredrift.attention.plain import Moments, Pruned, _fit, _fit_centres
 from scoredrift.attention.sketches import CentreSketch, _by_sketch, _sketch_of
 from scoredrift.attention.wide import WIDE
 
@@ -84,10 +85,28 @@ def pruned_moments(y: Tensor, gain: Tensor, index: CentreIndex, *, tolerance: fl
     _checks.number("tolerance", tolerance, low=0.0)
     if tolerance and isinstance(index, CentreSketch):
         return _by_sketch(y, gain, index, tolerance)
-    kernel = _kernel_on_cpu(y.dtype) if y.device.type == "cpu" else None
-    if tolerance and kernel and isinstance(index, CentreBalls) and len(y):
-        return _by_balls(y, gain, index, tolerance, partial(_attended, kernel), softmax_moments)
+    visit = _visit(y.dtype, y.device, y.shape[1])
+    if tolerance and visit and isinstance(index, CentreBalls) and len(y):
+        return _by_balls(y, gain, index, tolerance, visit, softmax_moments)
     moments = softmax_moments(y, gain, index.centres, index.log_weights)
     return Pruned(
         moments, torch.zeros_like(gain), torch.full_like(gain, len(index.centres), dtype=torch.long)
     )
+
+
+def _visit(dtype: torch.dtype, device: torch.device, dim: int) -> Visit | None:
+    """How blocks of queries visit what they need, if there is a way."""
+    if device.type == "cpu":
+        kernel = _kernel_on_cpu(dtype)
+        return kernel and partial(_several_to_a_call, attend=partial(_attended, kernel))
+    if device.type == "cuda" and dtype == torch.float32 and importlib.util.find_spec("triton"):
+        from scoredrift.attention import triton  # needs Triton, which comes with CUDA builds of torch
+
+        return _by_kernel if dim <= triton.MAX_DIM else None
+    return None
+
+
+def _by_kernel(
+    y: Tensor, gain: Tensor, rows: Tensor, sizes: Tensor, needed: Tensor, balls: CentreBalls
+) -> tuple[Moments, Tensor]:
+    return _seen_on_cuda(y, gain, rows, balls.centres, balls.log_weights, (sizes, needed))

@@ -11,25 +11,21 @@ that are neighbours in memory share an origin, their mean, and callers sort quer
 
 As in flash attention, sums are kept relative to the largest logit so far. Where queries are too few to
 fill the device, programs share out the centres, too; averages over some of the centres are averaged
-with weights exp(log_sum).
-
-In few dimensions every thread has its own queries, its own origin and scalar arithmetic, about 3.4 d
-instructions a pair on an H100. Tensor cores, with d padded to 16 and three tf32 products in place of one
-in float32, take about 30 at any d ≤ 16, and barriers; they serve more dimensions.
+with weights exp(log_sum). Where each block of queries names the parts of the centres that it needs, its
+programs read those alone.
 """
-
-# mypy: disable-error-code="assignment, misc, var-annotated"
-# Triton's language has no lists; its tuples grow.
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import torch
 import triton
-import triton.language as tl
 from torch import Tensor
+
+from scoredrift.attention.triton_kernels import _scalar_kernel, _tensor_core_kernel
 
 # In more dimensions the sums do not fit into registers.
 MAX_DIM = 128
@@ -38,8 +34,6 @@ _PROGRAMS_PER_MULTIPROCESSOR = 32
 # Fewer centres do not repay the start of a program.
 _LEAST_SPAN = 256
 _LOG2_E = math.log2(math.e)
-# Less than any logit, but finite: where there is no weight yet, −∞ − (−∞) would be NaN.
-_LOWEST = tl.constexpr(-3e38)
 
 
 @dataclass(frozen=True)
@@ -72,6 +66,39 @@ class Plan:
             return cls(rows=64, columns=64, stages=2, precision="tf32x3")
         return cls(rows=64, columns=32, precision="tf32x3")
 
+    @property
+    def size(self) -> int:
+        """Queries of a program."""
+        return self.rows if self.precision else self.rows * 32 * self.warps
+
+    def within(self, most: int) -> Plan:
+        """The plan with ``most`` queries to a program, or as few as there can be.
+
+        >>> Plan.usual(10).within(64)
+        Plan(rows=2, columns=8, warps=1, stages=1, precision=None)
+        """
+        plan, least = self, 16 if self.precision else 1
+        while plan.size > most and plan.warps > 1 and not plan.precision:
+            plan = replace(plan, warps=plan.warps // 2)
+        while plan.size > most and plan.rows > least:
+            plan = replace(plan, rows=plan.rows // 2)
+        return plan
+
+
+class Parts(NamedTuple):
+    """Centres in parts, and which of them each block of queries needs.
+
+    Args:
+        sizes: of the parts, each of which lies in one piece, shape ``[p]``.
+        needed: what each of b blocks of n/b queries is to see, one part or more, bool, shape ``[b, p]``.
+
+    >>> Parts(torch.tensor([3, 2]), torch.tensor([[True, False]])).sizes
+    tensor([3, 2])
+    """
+
+    sizes: Tensor
+    needed: Tensor
+
 
 def moments(
     y: Tensor,
@@ -79,6 +106,7 @@ def moments(
     centres: Tensor,
     log_weights: Tensor | None,
     *,
+    parts: Parts | None = None,
     plan: Plan | None = None,
     splits: int | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -93,6 +121,7 @@ def moments(
         gain: g > 0, in inverse squared units of y, shape ``[n]``.
         centres: c, in the units of y, shape ``[m, d]``, m ≥ 1.
         log_weights: λ, some of them finite, none ∞, shape ``[m]``; None for λ = 0.
+        parts: which centres each block of queries sees, with some finite λ among them; None for all.
         plan: shape of a program's work; None for the usual one.
         splits: programs that share the centres for the same queries; None to keep the device busy.
 
@@ -106,187 +135,79 @@ def moments(
     >>> moments(origin, one, origin + 3.0, None)[1]  # doctest: +SKIP
     tensor([9.], device='cuda:0')
     """
-    (n, d), m = y.shape, len(centres)
+    d, blocks = y.shape[1], 1 if parts is None else len(parts.needed)
+    rows = len(y) // blocks
     plan = plan or Plan.usual(d)
-    size = plan.rows if plan.precision else plan.rows * 32 * plan.warps
-    blocks = triton.cdiv(n, size)
+    if parts is not None:
+        plan = plan.within(rows)
+    programs = triton.cdiv(rows, plan.size)
     if splits is None:
-        splits = min(triton.cdiv(_wanted_programs(y.device), blocks), triton.cdiv(m, _LEAST_SPAN))
-    span = triton.cdiv(m, splits * plan.columns) * plan.columns
-    splits = triton.cdiv(m, span)  # so that none is without centres
+        wanted = triton.cdiv(_wanted_programs(y.device), blocks * programs)
+        splits = min(wanted, triton.cdiv(len(centres), _LEAST_SPAN))
 
-    # Kernels read and write rows of whole 16 bytes, in full blocks: surplus queries repeat the last one,
-    # surplus centres have no weight.
+    # Kernels read and write rows of whole 16 bytes, for full programs: surplus queries repeat the last one.
     width = triton.cdiv(d + 2, 4) * 4
-    last = torch.arange(blocks * size, device=y.device).clamp(max=n - 1)
-    origin = y[last].view(-1, plan.rows, d).mean(1)
-    local = y - origin.repeat_interleave(plan.rows, 0)[:n]
-    origins, keys = y.new_zeros(len(origin), width), y.new_zeros(splits * span, width)
+    own = torch.arange(programs * plan.size, device=y.device).clamp(max=rows - 1)
+    taken = (torch.arange(blocks, device=y.device)[:, None] * rows + own).flatten()
+    origin = y[taken].view(-1, plan.rows, d).mean(1)
+    local, g = y[taken] - origin.repeat_interleave(plan.rows, 0), gain[taken, None]
+    origins = y.new_zeros(len(origin), width)
     origins[:, :d] = origin
-    queries = torch.cat([local * gain[:, None], gain[:, None], y.new_zeros(n, width - d - 1)], 1)[last]
-    keys[:m, :d], keys[m:, d] = centres, -math.inf
-    if log_weights is not None:
-        keys[:m, d] = log_weights * _LOG2_E
-    results = y.new_empty(splits, blocks * size, width)
-    kernel, extra = _scalar_kernel, (32 * plan.warps,)
+    queries = torch.cat([local * g, g, y.new_zeros(len(taken), width - d - 1)], 1)
+    keys, splits, where = _keys(centres, log_weights, parts, plan.columns, splits, width)
+    results = y.new_empty(splits, len(taken), width)
+    arguments = [queries * _LOG2_E, origins, keys, results, *where, None if parts is None else programs]
+    arguments += [d, width, plan.rows, plan.columns]
     if plan.precision:
-        kernel, extra = _tensor_core_kernel, (max(16, triton.next_power_of_2(d)), plan.precision)
-    arguments = (queries * _LOG2_E, origins, keys, results, span, d, width, plan.rows, plan.columns, *extra)
-    with torch.cuda.device_of(y):
-        kernel[blocks, splits](
-            *arguments, num_warps=plan.warps, num_stages=plan.stages, enable_fp_fusion=True
+        kernel, arguments = (
+            _tensor_core_kernel,
+            [*arguments, max(16, triton.next_power_of_2(d)), plan.precision],
         )
+    else:
+        kernel, arguments = _scalar_kernel, [*arguments, 32 * plan.warps]
+    options = {"num_warps": plan.warps, "num_stages": plan.stages, "enable_fp_fusion": True}
+    with torch.cuda.device_of(y):
+        kernel[blocks * programs, splits](*arguments, **options)
 
-    log_sums = results[:, :n, d + 1] / _LOG2_E
+    results, local = (x.unflatten(-2, (blocks, -1))[..., :rows, :].flatten(-3, -2) for x in (results, local))
+    log_sums = results[:, :, d + 1] / _LOG2_E
     log_sum = torch.logsumexp(log_sums, 0)
     # Not by einsum, which may be told to round to tf32.
-    averages = (torch.exp(log_sums - log_sum)[:, :, None] * results[:, :n, : d + 1]).sum(0)
-    mean, half_norm, own = averages[:, :d], averages[:, d], local.square().sum(1)
-    spread = own - 2 * (local * mean).sum(1) - 2 * half_norm
-    return mean - local, spread, log_sum - 0.5 * gain * own
+    averages = (torch.exp(log_sums - log_sum)[:, :, None] * results[:, :, : d + 1]).sum(0)
+    mean, half_norm, square = averages[:, :d], averages[:, d], local.square().sum(1)
+    spread = square - 2 * (local * mean).sum(1) - 2 * half_norm
+    return mean - local, spread, log_sum - 0.5 * gain * square
+
+
+def _keys(
+    centres: Tensor, log_weights: Tensor | None, parts: Parts | None, columns: int, splits: int, width: int
+) -> tuple[Tensor, int, list[Any]]:
+    """Centres as the kernels read them, how many programs share them, and where each of these finds its own.
+
+    That is in the rows [split · span, (split + 1) · span), or in those that its block's list names: entries
+    bounds[block] to bounds[block + 1] have a first row and a number of rows.
+    """
+    (m, d), places = centres.shape, torch.arange(len(centres), device=centres.device)
+    if parts is None:
+        span = triton.cdiv(m, splits * columns) * columns
+        splits = triton.cdiv(m, span)  # so that none is without centres
+        length, where = splits * span, [span, None, None, None]
+    else:
+        lengths = (parts.sizes + columns - 1) // columns * columns
+        starts = lengths.cumsum(0) - lengths
+        length, ahead = int(lengths.sum()), starts - parts.sizes.cumsum(0) + parts.sizes
+        places += ahead.repeat_interleave(parts.sizes)
+        entries = parts.needed.nonzero()[:, 1]
+        bounds = torch.nn.functional.pad(parts.needed.sum(1).cumsum(0), (1, 0))
+        where = [None, bounds, starts[entries], lengths[entries]]
+    keys = centres.new_zeros(length, width)
+    keys[:, d] = -math.inf  # of those that fill up
+    keys[places, :d] = centres
+    keys[places, d] = 0.0 if log_weights is None else log_weights * _LOG2_E
+    return keys, splits, where
 
 
 def _wanted_programs(device: torch.device) -> int:
     if device.type == "cpu":
         return 1
     return _PROGRAMS_PER_MULTIPROCESSOR * torch.cuda.get_device_properties(device).multi_processor_count
-
-
-@triton.jit
-def _load_row(pointers: tl.tensor, COUNT: tl.constexpr) -> tuple:
-    """The first COUNT numbers of each thread's row, each a vector over threads, by loads of 16 bytes."""
-    row = ()
-    for k in tl.static_range(0, COUNT, 4):
-        four = tl.load(pointers[:, None] + (k + tl.arange(0, 4))[None, :])
-        even, odd = tl.split(tl.reshape(four, (four.shape[0], 2, 2)))
-        first, third = tl.split(even)
-        second, fourth = tl.split(odd)
-        row += (first, second, third, fourth)
-    return row
-
-
-@triton.jit
-def _scalar_kernel(
-    queries: tl.tensor,
-    origins: tl.tensor,
-    keys: tl.tensor,
-    results: tl.tensor,
-    span: tl.tensor,
-    DIM: tl.constexpr,
-    WIDTH: tl.constexpr,
-    ROWS: tl.constexpr,
-    COLUMNS: tl.constexpr,
-    THREADS: tl.constexpr,
-) -> None:
-    # All vectors run over threads, each with ROWS queries, so that nothing passes between threads.
-    # Queries are (g y', g), centres (c', −½‖c'‖², 1); sums are weighted sums of centres.
-    split = tl.program_id(1).to(tl.int64)
-    keys += split * span * WIDTH
-    results += split * tl.num_programs(0) * (THREADS * ROWS * WIDTH)
-    thread = tl.program_id(0).to(tl.int64) * THREADS + tl.arange(0, THREADS)
-    same = tl.zeros((THREADS,), tl.int32)
-    zero = tl.zeros((THREADS,), tl.float32)
-
-    origin = _load_row(origins + thread * WIDTH, DIM)
-    query = ()
-    top = ()
-    sums = ()
-    for i in tl.static_range(ROWS):
-        query += (_load_row(queries + (thread * ROWS + i) * WIDTH, DIM + 1),)
-        top += (zero + _LOWEST,)
-        for _ in tl.static_range(DIM + 2):
-            sums += (zero,)
-
-    for _ in range(0, span, COLUMNS):
-        centre = ()
-        logit = ()
-        new_top = top
-        for j in tl.static_range(COLUMNS):
-            key = _load_row(keys + (same + j * WIDTH), DIM + 1)
-            square = zero
-            for k in tl.static_range(DIM):
-                local = key[k] - origin[k]
-                square = tl.fma(local, local, square)
-                centre += (local,)
-            centre += (-0.5 * square, zero + 1.0)
-            raised = ()
-            for i in tl.static_range(ROWS):
-                value = key[DIM]
-                for k in tl.static_range(DIM, -1, -1):
-                    value = tl.fma(query[i][k], centre[j * (DIM + 2) + k], value)
-                logit += (value,)
-                raised += (tl.maximum(new_top[i], value),)
-            new_top = raised
-        new_sums = ()
-        for i in tl.static_range(ROWS):
-            keep = tl.exp2(top[i] - new_top[i])
-            weight = ()
-            for j in tl.static_range(COLUMNS):
-                weight += (tl.exp2(logit[j * ROWS + i] - new_top[i]),)
-            for k in tl.static_range(DIM + 2):
-                part = weight[0] * centre[k]  # few roundings are as large as those of the whole sum
-                for j in tl.static_range(1, COLUMNS):
-                    part = tl.fma(weight[j], centre[j * (DIM + 2) + k], part)
-                new_sums += (tl.fma(sums[i * (DIM + 2) + k], keep, part),)
-        top = new_top
-        sums = new_sums
-        keys += COLUMNS * WIDTH
-
-    for i in tl.static_range(ROWS):
-        row = ()
-        # At least 1, the largest weight, unless all are zero.
-        total = sums[i * (DIM + 2) + DIM + 1]
-        for k in tl.static_range(DIM + 1):
-            row += (sums[i * (DIM + 2) + k] / tl.maximum(total, 1.0),)
-        row += (top[i] + tl.log2(total), zero, zero, zero)
-        for k in tl.static_range(0, WIDTH, 4):
-            four = tl.join(tl.join(row[k], row[k + 2]), tl.join(row[k + 1], row[k + 3]))
-            places = ((thread * ROWS + i) * WIDTH + k)[:, None] + tl.arange(0, 4)[None, :]
-            tl.store(results + places, tl.reshape(four, (THREADS, 4)))
-
-
-@triton.jit
-def _tensor_core_kernel(
-    queries: tl.tensor,
-    origins: tl.tensor,
-    keys: tl.tensor,
-    results: tl.tensor,
-    span: tl.tensor,
-    DIM: tl.constexpr,
-    WIDTH: tl.constexpr,
-    ROWS: tl.constexpr,
-    COLUMNS: tl.constexpr,
-    PADDED: tl.constexpr,
-    PRECISION: tl.constexpr,
-) -> None:
-    block, split = tl.program_id(0).to(tl.int64), tl.program_id(1).to(tl.int64)
-    keys += split * span * WIDTH
-    results += split * tl.num_programs(0) * (ROWS * WIDTH)
-    rows = (block * ROWS + tl.arange(0, ROWS)) * WIDTH
-    columns = tl.arange(0, COLUMNS) * WIDTH
-    axis = tl.arange(0, PADDED)[None, :]
-
-    origin = tl.load(origins + block * WIDTH + axis, mask=axis < DIM, other=0.0)
-    query = tl.load(queries + rows[:, None] + axis, mask=axis < DIM, other=0.0)
-    gain = tl.load(queries + rows + DIM)
-    top = tl.full((ROWS,), _LOWEST, tl.float32)
-    total = tl.zeros((ROWS,), tl.float32)
-    norm = tl.zeros((ROWS,), tl.float32)
-    mean = tl.zeros((ROWS, PADDED), tl.float32)
-    for _ in range(0, span, COLUMNS):
-        centre = tl.load(keys + columns[:, None] + axis, mask=axis < DIM, other=0.0) - origin
-        half_norm = tl.sum(centre * centre, 1) * -0.5
-        logit = tl.fma(gain[:, None], half_norm[None, :], tl.load(keys + columns + DIM)[None, :])
-        logit += tl.dot(query, tl.trans(centre), input_precision=PRECISION)
-        new_top = tl.maximum(top, tl.max(logit, 1))
-        keep = tl.exp2(top - new_top)
-        weight = tl.exp2(logit - new_top[:, None])
-        total = tl.fma(total, keep, tl.sum(weight, 1))
-        norm = tl.fma(norm, keep, tl.sum(weight * half_norm[None, :], 1))
-        # Not summed by the tensor cores: they round towards zero, and thousands of blocks would drift.
-        mean = tl.fma(mean, keep[:, None], tl.dot(weight, centre, input_precision=PRECISION))
-        top = new_top
-        keys += COLUMNS * WIDTH
-    tl.store(results + rows[:, None] + axis, mean / tl.maximum(total, 1.0)[:, None], mask=axis < DIM)
-    tl.store(results + rows + DIM, norm / tl.maximum(total, 1.0))
-    tl.store(results + rows + (DIM + 1), top + tl.log2(total))
