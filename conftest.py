@@ -12,7 +12,7 @@ from chapters import MACHINE
 from execution import ASK
 
 # Triton comes with CUDA builds of torch, and from PyPI for Linux only.
-collect_ignore = [] if importlib.util.find_spec("triton") else ["src/scoredrift/kde_triton.py"]
+collect_ignore_glob = [] if importlib.util.find_spec("triton") else ["src/scoredrift/attention/triton*.py"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -1,5 +1,6 @@
 """Outputs are compared as numbers, and to the letter where the machine is the same: planted faults."""
 
+import json
 import os
 import subprocess
 import sys
@@ -12,9 +13,9 @@ import pytest
 
 import chapters
 from agreement import Rule, numbers, words
+from execution import ASK
 from scoredrift import Estimate, ledger
 from scoredrift.estimates import typeset
-from scoredrift.runs import machine
 
 ROOT = Path(__file__).resolve().parents[2]
 LETTER, NUMBERS = Rule(exact=True), Rule(exact=False)
@@ -204,6 +205,11 @@ def notebook_with(kind: dict) -> nbformat.NotebookNode:
     return nbformat.v4.new_notebook(
         cells=cells, metadata={"kernelspec": chapters.KERNEL, chapters.MACHINE: kind}
     )
+
+
+def machine() -> dict:
+    """As a kernel sees it: tests that ran in this process may have loaded another library, or set its threads."""
+    return json.loads(subprocess.run([sys.executable, "-c", ASK], capture_output=True, check=True).stdout)
 
 
 def nbval(notebook: nbformat.NotebookNode, folder: Path) -> list[str]:

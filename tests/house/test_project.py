@@ -3,6 +3,7 @@
 import importlib
 import re
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -108,6 +109,22 @@ def test_picture_of_the_readme_is_the_one_in_the_notebook() -> None:
 
     notebook = nbformat.read(ROOT / "book/intro.ipynb", as_version=4)
     assert (ROOT / chapters.README_PICTURE).read_bytes() == chapters.readme_picture(notebook)
+
+
+WITHOUT_TRITON = """
+import sys
+import pytest
+sys.modules["triton"] = None
+sys.exit(pytest.main(["-q", "--collect-only", "src/scoredrift/attention", "tests/attention"]))
+"""
+
+
+def test_examples_are_found_where_triton_is_not_installed() -> None:
+    """As on a Mac: neither its kernels nor their tests are imported."""
+    found = subprocess.run([sys.executable, "-c", WITHOUT_TRITON], cwd=ROOT, capture_output=True, text=True)
+    assert found.returncode == 0, found.stdout
+    assert "attention/pruning.py" in found.stdout
+    assert "triton" not in found.stdout
 
 
 def test_no_large_or_generated_file_is_tracked() -> None:
