@@ -4,11 +4,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-# Threads that wait sleep: kernels that run side by side would take each other's cores by spinning.
-export OMP_WAIT_POLICY := PASSIVE
 # One thread for each kernel and each worker, as many of them as there are cores: nothing is gained by
-# more, and the last digits do not depend on the number of cores.
+# more, and the last digits do not depend on the number of cores. Threads that wait sleep: kernels that run
+# side by side would take each other's cores by spinning.
 book test notebooks seeds: export OMP_NUM_THREADS ?= 1
+book test notebooks seeds: export OMP_WAIT_POLICY := PASSIVE
 
 .PHONY: book test seeds bench gpu notebooks lint format address lock clean help
 
