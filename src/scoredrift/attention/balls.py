@@ -33,8 +33,8 @@ from scoredrift.attention.plain import Moments, Pruned
 
 # Queries, and centres, of a block at most; queries of one look at the nearest block.
 _ROWS, _LOOK = 256, 64
-# Entries of the array of distances, queries × blocks, that is held at once: fewer fit better into the cache of a CPU, but
-# threads that sleep between operations want few of these.
+# Entries of the array of distances, queries × blocks, that is held at once: fewer fit better into the cache of a CPU,
+# but threads that sleep between operations want few of these.
 _ENTRIES, _ENTRIES_ELSEWHERE = 2**19, 2**24
 # Centres of all blocks of one call.
 _AT_ONCE = 2**17
