@@ -71,8 +71,12 @@ def plain_moments(y: Tensor, gain: Tensor, centres: Tensor, log_weights: Tensor 
 
 
 def _fit(y: Tensor, gain: Tensor, centres: Tensor, log_weights: Tensor | None) -> None:
-    _checks.points("y", y)
+    _fit_queries(y, gain)
     _fit_centres(centres, log_weights, y.shape[1], like=y)
+
+
+def _fit_queries(y: Tensor, gain: Tensor, *, centres: Tensor | None = None) -> None:
+    _checks.points("y", y, None if centres is None else centres.shape[1], like=centres)
     _vector("gain", gain, len(y), like=y)
     if not _checks.holds(gain > 0):
         _checks.refuse("gain", float(gain.min()), "pass gains > 0")

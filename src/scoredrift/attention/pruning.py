@@ -15,7 +15,7 @@ from torch import Tensor
 from scoredrift import _checks
 from scoredrift.attention.balls import CentreBalls, Visit, _balls_of, _by_balls, _several_to_a_call
 from scoredrift.attention.fused import _attended, _kernel_on_cpu, _seen_on_cuda, softmax_moments
-from scoredrift.attention.plain import Moments, Pruned, _fit, _fit_centres
+from scoredrift.attention.plain import Moments, Pruned, _fit_centres, _fit_queries
 from scoredrift.attention.sketches import CentreSketch, _by_sketch, _sketch_of
 from scoredrift.attention.wide import WIDE
 
@@ -80,7 +80,7 @@ def pruned_moments(y: Tensor, gain: Tensor, index: CentreIndex, *, tolerance: fl
     >>> float(seen.missed.max()) < 2e-7, int(seen.visited.median())
     (True, 1)
     """
-    _fit(y, gain, index.centres, index.log_weights)
+    _fit_queries(y, gain, centres=index.centres)  # which were looked at when the index was made
     tolerance = torch.finfo(y.dtype).eps if tolerance is None else tolerance
     _checks.number("tolerance", tolerance, low=0.0)
     if tolerance and isinstance(index, CentreSketch):
