@@ -107,6 +107,33 @@ def test_single_precision_keeps_five_digits_of_the_score_of_the_paper(bandwidth)
         assert float((found.double() - wanted).norm() / wanted.norm()) < relative
 
 
+FAR = {"a plane around the clusters": (2, 1e4), "ten dimensions": (10, 100.0), "a line": (1, 1e4)}
+
+
+@pytest.mark.parametrize(("dim", "gain"), FAR.values(), ids=FAR)
+def test_queries_far_from_all_centres_are_seen_from_their_centres(monkeypatch, dim, gain):
+    """In float32 an origin among the queries leaves no digits; one among their centres does, at the same cost."""
+    written_out, rest = [], fused._taken_again
+
+    def counted(found, doubtful, *more):
+        written_out.append(int(doubtful.sum()))
+        return rest(found, doubtful, *more)
+
+    monkeypatch.setattr(fused, "_taken_again", counted)
+    g = seeded(1)
+    centres = mixture_of_five(dtype=torch.float32).sample(1500, generator=g)[:, :dim].contiguous()
+    near = centres[:500] + torch.randn(500, dim, generator=g) / gain**0.5
+    y, gains = torch.cat([24 * torch.rand(3000, dim, generator=g) - 12, near]), torch.full((3500,), gain)
+    found, wanted = softmax_moments(y, gains, centres), brute_force(y, gains, centres)
+    assert sum(written_out) < 300
+    off = gain**0.5 * (found.shift.double() - wanted.shift).norm(dim=1)
+    assert float((off / (gain * wanted.shift.square().sum(1) + dim).sqrt()).max()) < 3e-4
+    off = gain * (found.scatter.double() - wanted.scatter).abs()
+    assert float((off / (gain * wanted.scatter + dim)).max()) < 3e-3
+    off = (found.log_sum.double() - wanted.log_sum).abs()
+    assert float((off / (1e-3 * dim + 5e-7 * wanted.log_sum.abs())).max()) < 1
+
+
 @repeatable
 @given(n=st.integers(1, 200), rows=st.integers(1, 60), dim=st.integers(1, 4))
 def test_blocks_cover_all_points_and_are_no_larger_than_asked(n, rows, dim):

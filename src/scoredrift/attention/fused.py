@@ -15,8 +15,10 @@ are sorted into blocks of near neighbours, and each block takes its own mean as 
 centres that matter are near the origin, and the lost digits belong to centres that do not.
 
 That fails where near neighbours are far apart in units of g^{−1/2}, and for queries that are far from
-all centres: what is left of the digits is known afterwards, and such queries are taken again. Then all
-distances are relative to the centre o of the largest logit, and nothing large cancels:
+all centres: what is left of the digits is known afterwards, and such queries are taken again. On a CPU that
+is first by blocks of queries whose weighted means of the centres are near neighbours, with the mean of
+these as origin: so the centres that count are near it, however far the queries are. The few that are left
+have all distances relative to the centre o of the largest logit, and nothing large cancels:
 
     logit_j − logit_o = log w_j/w_o − ½ g (c_j − o)·(c_j + o − 2y).
 """
@@ -39,6 +41,8 @@ from scoredrift.attention.wide import WIDE, _wide
 # Queries that share an origin, at most: the fewer, the closer the origin and the more digits; the more,
 # the less work around the kernel.
 _ROWS_ON_CPU, _ROWS_ON_CUDA = 1536, 128
+# And those that are taken again, about an origin near their centres; few are written out at once.
+_ROWS_AGAIN, _LEAST_AGAIN = (256, 32), 64
 # Queries, keys and values to averages and log-sums.
 _Kernel = Callable[..., tuple[Tensor, Tensor]]
 
@@ -106,8 +110,8 @@ def _seen_on_cuda(
         y[order], gain[order], centres.contiguous(), log_weights, parts=parts and triton.Parts(*parts)
     )
     found = Moments(shift, spread - shift.square().sum(1), log_sum)
-    own = (y[blocks] - y[blocks].mean(1, keepdim=True)).square().sum(2).flatten()
-    doubtful = _doubtful(shift, found.scatter, gain[order], own)
+    local = (y[blocks] - y[blocks].mean(1, keepdim=True)).flatten(0, 1)
+    doubtful = _doubtful(shift, found.scatter, gain[order], local)
     # A point that sits in two blocks has two results, which may differ in their last digits.
     places = torch.arange(len(order), device=y.device)
     first = torch.full((len(y),), len(order), device=y.device).scatter_reduce(0, order, places, "amin")
@@ -148,18 +152,34 @@ def _fused_on_cpu(
         for part, new in zip(result, moments, strict=True):
             part[block] = new
         doubtful[block] = in_doubt
+    for rows in _ROWS_AGAIN:
+        again = doubtful.nonzero()[:, 0]
+        if len(again) < _LEAST_AGAIN:
+            break
+        near = y[again] + result.shift[again]
+        for some in local_blocks(near, rows).split(torch.get_num_threads()):
+            block, origins = again[some], near[some].mean(1, keepdim=True)
+            moments, in_doubt = _attended(kernel, y[block], gain[block], centres, log_weights, origins)
+            for part, new in zip(result, moments, strict=True):
+                part[block] = new
+            doubtful[block] = in_doubt
     return _taken_again(result, doubtful, y, gain, centres, log_weights)
 
 
 def _attended(
-    kernel: _Kernel, y: Tensor, gain: Tensor, centres: Tensor, log_weights: Tensor | None
+    kernel: _Kernel,
+    y: Tensor,
+    gain: Tensor,
+    centres: Tensor,
+    log_weights: Tensor | None,
+    origins: Tensor | None = None,
 ) -> tuple[Moments, Tensor]:
-    """Moments of blocks of queries ``[b, r, d]``, each about its own origin, and where they are in doubt.
+    """Moments of blocks of queries ``[b, r, d]``, each about an origin, its mean if none is given, and where in doubt.
 
     Centres are the same for all blocks, ``[m, d]``, or each block's own, ``[b, m, d]``, and so are their weights.
     """
     (count, _, dim), m = y.shape, centres.shape[-2]
-    origins = y.mean(1, keepdim=True)
+    origins = y.mean(1, keepdim=True) if origins is None else origins
     local = y - origins
     keys = y.new_empty(1, count, m, dim + 1 if log_weights is None else dim + 2)
     torch.sub(centres, origins, out=keys[0, :, :, :dim])
@@ -173,4 +193,4 @@ def _attended(
     own = local.square().sum(2)
     shift, scatter = mean - local, norm - mean.square().sum(2)
     log_sum = log_sums.reshape(gain.shape).to(y.dtype) - 0.5 * gain * own
-    return Moments(shift, scatter, log_sum), _doubtful(shift, scatter, gain, own)
+    return Moments(shift, scatter, log_sum), _doubtful(shift, scatter, gain, local)

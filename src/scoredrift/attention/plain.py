@@ -123,12 +123,14 @@ def _plain_block(y: Tensor, gain: Tensor, centres: Tensor, log_weights: Tensor |
     return Moments(near + mean, scatter, peak + torch.logsumexp(logits, dim=1))
 
 
-def _doubtful(shift: Tensor, scatter: Tensor, gain: Tensor, own: Tensor) -> Tensor:
-    """Where rounding may show in shift or scatter; ``own`` is the square of y in its block's coordinates."""
+def _doubtful(shift: Tensor, scatter: Tensor, gain: Tensor, local: Tensor) -> Tensor:
+    """Where rounding may show in shift or scatter; ``local`` is y − o, with the origin o of its block."""
     dim, size = shift.shape[-1], shift.square().sum(-1)
     eps = torch.finfo(shift.dtype).eps
     allowed = 3 * eps**0.5
-    of_logits = eps * gain * (own + size + scatter.abs())
+    # A logit is g (y − o)·(c − o) − ½ g ‖c − o‖², with centres that count about as far from o as their mean.
+    reach = (local + shift).square().sum(-1) + scatter.abs()
+    of_logits = eps * gain * ((local.square().sum(-1) * reach).sqrt() + reach)
     width = gain * scatter.abs() + of_logits  # and its own rounding
     sure = of_logits * (1 + width) <= allowed * dim
     return ~(sure & (of_logits.square() * width <= allowed**2 * (gain * size + dim)))
