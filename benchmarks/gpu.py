@@ -220,7 +220,7 @@ def measure(out: Path, *, rehearse: bool, until: float) -> None:
     setting = Setting(64 if rehearse else 100_000, device)
     for row in main_rows(setting):
         keep(row)
-    for row in chain(list_rows(setting), image_rows(device, rehearse=rehearse)):
+    for row in chain(image_rows(device, rehearse=rehearse), list_rows(setting)):
         keep(row)
     for plan in plans():
         if time.time() > until:

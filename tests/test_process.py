@@ -8,8 +8,9 @@ import torch
 from scipy.integrate import quad
 
 from helpers import seeded, within, worst_sigmas
+from on_a_line import double
 from scoredrift import Estimate, OrnsteinUhlenbeck
-from scoredrift.process import log_uniform_times, random_times, scale, uniform_times, variance
+from scoredrift.process import StepTimes, log_uniform_times, random_times, scale, uniform_times, variance
 
 TIMES = [0.0, 0.02, 0.5, 1.0, 4.0]
 
@@ -112,3 +113,35 @@ def test_stratified_uniform_numbers_give_stratified_times(sampler):
     assert bool((t.flatten().diff() > 0).all())
     exact, _ = quad(lambda s: math.exp(-3 * s), ou.t_min, ou.t_max)
     assert float((weight * torch.exp(-3 * t)).mean()) == pytest.approx(exact, rel=3e-3)
+
+
+OU = OrnsteinUhlenbeck()
+EDGES = double([0.02, 0.1, 0.3, 1.5, 4.0])
+STEPS = StepTimes(EDGES, double([0.4, 0.1, 0.3, 0.2]))
+MIDDLES = (torch.arange(200_000, dtype=torch.float64) + 0.5) / 200_000
+
+
+@pytest.mark.parametrize("f", [torch.ones_like, lambda t: 1 / t, torch.sin], ids=["1", "1/t", "sin"])
+def test_weighted_means_over_step_times_are_integrals(f):
+    """At equally spaced quantiles, so without randomness."""
+    t, weight = STEPS(OU, MIDDLES)
+    integral, _ = quad(lambda s: float(f(double(s))), OU.t_min, OU.t_max)
+    assert float((weight * f(t)).mean()) == pytest.approx(integral, rel=1e-6)
+
+
+def test_step_times_fall_into_the_intervals_by_their_shares():
+    t, weight = STEPS(OU, MIDDLES.reshape(400, 500))
+    counts = [float(((t >= low) & (t < high)).double().mean()) for low, high in pairwise(EDGES)]
+    assert counts == pytest.approx(STEPS.shares.tolist(), abs=1e-5)
+    assert t.shape == weight.shape == (400, 500)
+    assert bool((t.flatten().diff() > 0).all())
+    ends, _ = STEPS(OU, double([0.0, 0.4, 0.5, 0.8, 1.0]))
+    assert ends.tolist() == pytest.approx(EDGES.tolist(), rel=1e-12)
+
+
+def test_step_times_stay_between_the_ends():
+    rounded = StepTimes(double([0.5 - 1e-9, 1.0, 3.0 + 1e-9]), double([0.5, 0.5]))
+    t, _ = rounded(OrnsteinUhlenbeck(0.5, 3.0), double([0.0, 1.0]))
+    assert t.tolist() == [0.5, 3.0]
+    with pytest.raises(ValueError, match="edges = from 0 to 9: run them over"):  # its weights would be for 9
+        StepTimes(double([0.0, 1.0, 9.0]), double([0.5, 0.5]))(OrnsteinUhlenbeck(0.5, 3.0), double([0.5]))

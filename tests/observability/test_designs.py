@@ -1,11 +1,9 @@
 """How the futures of a point are drawn: times, controls, batches, costs, and what results are made of."""
 
 import math
-from itertools import pairwise
 
 import pytest
 import torch
-from scipy.integrate import quad
 
 from helpers import seeded, within
 from on_a_line import ERRORS, OU, Counting, Q, double, truth
@@ -32,35 +30,8 @@ from scoredrift.scores import ErrorEvaluation
 
 EDGES = double([0.02, 0.1, 0.3, 1.5, 4.0])
 TIMES = StepTimes(EDGES, double([0.4, 0.1, 0.3, 0.2]))
-MIDDLES = (torch.arange(200_000, dtype=torch.float64) + 0.5) / 200_000
 PUSH = ERRORS["push"]
 each_error = pytest.mark.parametrize("name", ERRORS)
-
-
-@pytest.mark.parametrize("f", [lambda t: 1 + 0 * t, lambda t: 1 / t, torch.sin], ids=["1", "1/t", "sin"])
-def test_weighted_means_over_step_times_are_integrals(f):
-    """At equally spaced quantiles, so without randomness."""
-    t, weight = TIMES(OU, MIDDLES)
-    integral, _ = quad(lambda s: float(f(double(s))), OU.t_min, OU.t_max)
-    assert float((weight * f(t)).mean()) == pytest.approx(integral, rel=1e-6)
-
-
-def test_step_times_fall_into_the_intervals_by_their_shares():
-    t, weight = TIMES(OU, MIDDLES.reshape(400, 500))
-    counts = [float(((t >= low) & (t < high)).double().mean()) for low, high in pairwise(EDGES)]
-    assert counts == pytest.approx(TIMES.shares.tolist(), abs=1e-5)
-    assert t.shape == weight.shape == (400, 500)
-    assert bool((t.flatten().diff() > 0).all())
-    ends, _ = TIMES(OU, double([0.0, 0.4, 0.5, 0.8, 1.0]))
-    assert ends.tolist() == pytest.approx(EDGES.tolist(), rel=1e-12)
-
-
-def test_step_times_stay_between_the_ends():
-    rounded = StepTimes(double([0.5 - 1e-9, 1.0, 3.0 + 1e-9]), double([0.5, 0.5]))
-    t, _ = rounded(OrnsteinUhlenbeck(0.5, 3.0), double([0.0, 1.0]))
-    assert t.tolist() == [0.5, 3.0]
-    with pytest.raises(ValueError, match="edges = from 0 to 9: run them over"):  # its weights would be for 9
-        StepTimes(double([0.0, 1.0, 9.0]), double([0.5, 0.5]))(OrnsteinUhlenbeck(0.5, 3.0), double([0.5]))
 
 
 def test_a_step_function_has_one_value_between_edges():
