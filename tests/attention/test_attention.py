@@ -134,6 +134,14 @@ def test_queries_far_from_all_centres_are_seen_from_their_centres(monkeypatch, d
     assert float((off / (1e-3 * dim + 5e-7 * wanted.log_sum.abs())).max()) < 1
 
 
+def test_gains_at_the_edge_of_the_numbers_leave_no_mean_to_take_queries_again_about():
+    """Their logits overflow in blocks, and not where they are written out."""
+    y, gain, centres = 7 * points(1, 300, 2).float(), torch.full((300,), 1e36), points(2, 50, 2).float() / 3
+    found, wanted = softmax_moments(y, gain, centres), plain_moments(y, gain, centres)
+    torch.testing.assert_close(found, wanted)
+    assert bool(found.shift.isfinite().all())
+
+
 @repeatable
 @given(n=st.integers(1, 200), rows=st.integers(1, 60), dim=st.integers(1, 4))
 def test_blocks_cover_all_points_and_are_no_larger_than_asked(n, rows, dim):

@@ -153,7 +153,8 @@ def _fused_on_cpu(
             part[block] = new
         doubtful[block] = in_doubt
     for rows in _ROWS_AGAIN:
-        again = doubtful.nonzero()[:, 0]
+        # Where logits overflowed there is no mean.
+        again = (doubtful & result.shift.isfinite().all(1)).nonzero()[:, 0]
         if len(again) < _LEAST_AGAIN:
             break
         near = y[again] + result.shift[again]
@@ -193,4 +194,7 @@ def _attended(
     own = local.square().sum(2)
     shift, scatter = mean - local, norm - mean.square().sum(2)
     log_sum = log_sums.reshape(gain.shape).to(y.dtype) - 0.5 * gain * own
-    return Moments(shift, scatter, log_sum), _doubtful(shift, scatter, gain, local)
+    # Products of a logit that overflow may leave weights that look right, for the kernel's exponential knows no NaN.
+    far = -2 * keys[0, :, :, dim].amin(1, keepdim=True)
+    within = gain * ((own * far).sqrt() + far) < 0.1 * torch.finfo(y.dtype).max
+    return Moments(shift, scatter, log_sum), _doubtful(shift, scatter, gain, local) | ~within
