@@ -9,7 +9,6 @@ preparation, KeOps with and without ranges of its clusters, and, for the density
 from __future__ import annotations
 
 import math
-import time
 from functools import cache, cached_property
 
 import pytest
@@ -19,6 +18,7 @@ from torch import Tensor
 from scoredrift import KernelDensity, mixture_of_five
 from scoredrift.attention import CentreIndex, Pruned, centre_index, pruned_moments
 from scoredrift.process import scale, variance
+from turns import in_turn
 
 T0, CHECKED = 0.02, 500
 LAWS = ("five clusters, d = 10", "five clusters, d = 2", "one cluster, d = 2")
@@ -123,27 +123,11 @@ ROUTES = ("scoredrift", "pruned", "all_of_them", "bare_attention")
     "what", CASES, ids=lambda what: f"{what[0]}, N = {what[1]}, h = {what[2]}, t = {what[3]}"
 )
 def test_score(benchmark, what):
-    """All routes in turn, round by round: a machine drifts by more than some of them differ."""
     benchmark.group = "pruned"
-    some, times = case(*what), {route: [] for route in ROUTES}
-
-    def one_round():
-        for route in ROUTES:
-            began = time.perf_counter()
-            score = getattr(some, route)()
-            times[route].append(time.perf_counter() - began)
-            benchmark.extra_info[f"{route}_error"] = some.wrong(score)
-
-    large = what[1] > 50_000
-    benchmark.pedantic(one_round, rounds=3 if large else 7, warmup_rounds=0 if large else 1)
-    found = {route: torch.tensor(taken, dtype=torch.float64) for route, taken in times.items()}
-    if not large:
-        found = {route: taken[1:] for route, taken in found.items()}
-    for route in ROUTES:
-        ratios = found[route] / found["scoredrift"]
-        benchmark.extra_info[route] = float(found[route].median())
-        benchmark.extra_info[f"{route}_over_ours"] = float(ratios.mean())
-        benchmark.extra_info[f"{route}_over_ours_stderr"] = float(ratios.std() / len(ratios) ** 0.5)
+    some, large = case(*what), what[1] > 50_000
+    routes = {route: getattr(some, route) for route in ROUTES}
+    scores = in_turn(benchmark, routes, rounds=3 if large else 7, warmup=0 if large else 1)
+    benchmark.extra_info |= {f"{route}_error": some.wrong(score) for route, score in scores.items()}
     assert max(benchmark.extra_info[f"{route}_error"] for route in ROUTES[:3]) < 1e-4
     seen = some.seen()
     benchmark.extra_info |= {

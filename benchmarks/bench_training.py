@@ -11,7 +11,6 @@ from __future__ import annotations
 import copy
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,6 +25,7 @@ from torch import Tensor
 from scoredrift import OrnsteinUhlenbeck
 from scoredrift.networks import PointNetwork, Recipe, image_unet, initialised, train
 from scoredrift.process import scale, variance
+from turns import in_turn
 
 OU = OrnsteinUhlenbeck()
 
@@ -115,25 +115,13 @@ WAYS = (ours, plain, of_diffusers)
 
 @pytest.mark.parametrize("name", list(CASES))
 def test_training(benchmark, name):
-    """All ways in turn, round by round: a machine drifts by more than the difference that is looked for."""
     benchmark.group = f"training, {name}"
     case = CASES[name]
     runs = {way.__name__: way(name) for way in WAYS}
-    seconds: dict[str, list[float]] = {way: [] for way in runs}
-
-    def one_round() -> None:
-        for way, run in runs.items():
-            began = time.perf_counter()
-            run()
-            seconds[way].append(time.perf_counter() - began)
-
-    benchmark.pedantic(one_round, rounds=5, warmup_rounds=1)
-    found = torch.tensor([times[1:] for times in seconds.values()], dtype=torch.float64)
-    for way, times in zip(runs, found, strict=True):
-        ratios = times / found[0]
-        benchmark.extra_info[f"{way}_images_per_second"] = case.batch * case.steps / float(times.median())
-        benchmark.extra_info[f"{way}_over_ours"] = float(ratios.mean())
-        benchmark.extra_info[f"{way}_over_ours_stderr"] = float(ratios.std() / len(ratios) ** 0.5)
+    in_turn(benchmark, runs, rounds=5)
+    for way in runs:
+        rate = case.batch * case.steps / benchmark.extra_info[way]
+        benchmark.extra_info[f"{way}_images_per_second"] = rate
 
 
 # The first call in a process loads libraries and fills caches, so that a short training goes before.

@@ -4,8 +4,8 @@ N = M = 100 000 points of the five-Gaussian law in R^10, float32, h = 0.6, t = t
 two ceilings of the device (fused multiply-adds and exponentials a second, both from kernels that do
 nothing else), our score and one Euler–Maruyama step with it, torch's attention, softmax in chunks,
 KeOps where it is installed, softmax moments with centres of no weight passed over beside those from all centres,
-the score of the empirical law of 50 000 coloured pictures beside its two matrix products, and other plans of our
-kernel, as many as there is time for.
+the score of the empirical law of 50 000 coloured pictures beside its two matrix products, with the operations that
+take most of its time, and other plans of our kernel, as many as there is time for.
 
     python benchmarks/gpu.py --out FOLDER    # needs a CUDA device and Triton
     python benchmarks/gpu.py --rehearse      # the same on the CPU, with 64 points, in Triton's interpreter
@@ -21,7 +21,7 @@ import math
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -44,24 +44,30 @@ FMAS_PER_PAIR = (DIM + 1) + (DIM + 2)
 Row = dict[str, Any]
 
 
-def seconds(task: Callable[[], object], device: str, rounds: int = 7) -> float:
-    """Median time of a task, by CUDA events where there are any, after two rounds of warming up."""
-    times = []
+def in_turn(tasks: Mapping[str, Callable[[], object]], device: str, rounds: int = 7) -> dict[str, float]:
+    """Median time of each task, by CUDA events where there are any; round by round, after two of warming up."""
+    times: dict[str, list[float]] = {name: [] for name in tasks}
     for i in range(rounds + 2):
-        began = time.perf_counter()
-        if device == "cuda":
-            start, stop = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-            start.record()
-            task()
-            stop.record()
-            torch.cuda.synchronize()
-            took = start.elapsed_time(stop) / 1000
-        else:
-            task()
-            took = time.perf_counter() - began
-        if i >= 2:
-            times.append(took)
-    return sorted(times)[len(times) // 2]
+        for name, task in tasks.items():
+            began = time.perf_counter()
+            if device == "cuda":
+                start, stop = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+                start.record()
+                task()
+                stop.record()
+                torch.cuda.synchronize()
+                took = start.elapsed_time(stop) / 1000
+            else:
+                task()
+                took = time.perf_counter() - began
+            if i >= 2:
+                times[name].append(took)
+    return {name: sorted(taken)[len(taken) // 2] for name, taken in times.items()}
+
+
+def seconds(task: Callable[[], object], device: str, rounds: int = 7) -> float:
+    """Median time of one task."""
+    return in_turn({"": task}, device, rounds)[""]
 
 
 class Setting:
@@ -117,16 +123,6 @@ def main_rows(setting: Setting) -> Iterator[Row]:
     noise = torch.randn(x.shape, generator=setting.generator, device=device)
     routes = setting.routes()
 
-    def route(name: str) -> Row:
-        off = float((routes[name]()[:1000].double() - exact).norm() / exact.norm())
-        return {
-            "group": "score",
-            "name": name,
-            "median": seconds(routes[name], device),
-            "relative_error": off,
-        }
-
-    yield route("scoredrift")
     took = seconds(lambda: step.step(score, x, 0.028, T0, noise), device)
     yield {"group": "step", "name": "euler_maruyama", "median": took}
     took = seconds(lambda: local_blocks(x / setting.a, 128), device)
@@ -137,8 +133,9 @@ def main_rows(setting: Setting) -> Iterator[Row]:
     ):
         rate = ceilings.rate(kernel, lambda task: seconds(task, device), device)
         yield {"group": "ceiling", "name": name, "median": setting.n**2 * per_pair / rate, "rate": rate}
-    for name in list(routes)[1:]:
-        yield route(name)
+    for name, took in in_turn(routes, device).items():
+        off = float((routes[name]()[:1000].double() - exact).norm() / exact.norm())
+        yield {"group": "score", "name": name, "median": took, "relative_error": off}
 
 
 def list_rows(setting: Setting) -> Iterator[Row]:
@@ -157,10 +154,11 @@ def list_rows(setting: Setting) -> Iterator[Row]:
                 "lists": partial(pruned_moments, *given, index),
                 "all centres": partial(softmax_moments, *given, centres),
             }
-            for name, route in routes.items():
-                row = {"group": "lists", "name": f"{name}, d = {dim}, h = {h}"}
-                yield row | {
-                    "median": seconds(route, setting.device),
+            for name, took in in_turn(routes, setting.device).items():
+                yield {
+                    "group": "lists",
+                    "name": f"{name}, d = {dim}, h = {h}",
+                    "median": took,
                     "visited": float(seen.visited.double().mean()) / setting.n,
                     "missed": float(seen.missed.max()),
                     "difference": float((seen.moments.shift - whole.shift).norm() / whole.shift.norm()),
@@ -170,16 +168,38 @@ def list_rows(setting: Setting) -> Iterator[Row]:
 def image_rows(device: str, *, rehearse: bool) -> Iterator[Row]:
     """The score of the empirical law of pictures, 32 × 32 in colour, beside its two matrix products alone."""
     some = Photographs.synthetic(*((80, 10, 600) if rehearse else (50_000, 1000, 3072)), device)
+    routes: dict[str, Callable[[], Tensor]] = {}
+    wrong: dict[str, float] = {}
     for t in (0.002, 0.02, 2.0):
         x = some.queries(t)
-        routes = {
-            "scoredrift": lambda t=t, x=x: some.law.at(x, t).score,
-            "softmax": partial(some.softmax, x, t),
+        own = {
+            f"scoredrift, t = {t}": lambda t=t, x=x: some.law.at(x, t).score,
+            f"softmax, t = {t}": partial(some.softmax, x, t),
         }
-        for name, route in routes.items():
-            off, took = some.wrong(route(), x, t), seconds(route, device)
-            yield {"group": "images", "name": f"{name}, t = {t}", "median": took, "relative_error": off}
-    yield {"group": "images", "name": "products", "median": seconds(partial(some.products, x), device)}
+        wrong |= {name: some.wrong(route(), x, t) for name, route in own.items()}
+        routes |= own
+    for name, took in in_turn(routes | {"products": partial(some.products, x)}, device).items():
+        off = {"relative_error": wrong[name]} if name in wrong else {}
+        yield {"group": "images", "name": name, "median": took} | off
+    yield from profile_rows(routes["scoredrift, t = 0.02"], device)
+
+
+def profile_rows(task: Callable[[], object], device: str, most: int = 15) -> Iterator[Row]:
+    """Seconds of the operations that take most of one call, and how often they run."""
+    activities = torch.profiler.supported_activities()
+    with torch.profiler.profile(activities=activities) as profile:
+        task()
+        if device == "cuda":
+            torch.cuda.synchronize()
+    field = "self_device_time_total" if device == "cuda" else "self_cpu_time_total"
+    found = sorted(profile.key_averages(), key=lambda one: -getattr(one, field))
+    for one in found[:most]:
+        yield {
+            "group": "profile",
+            "name": one.key[:75],
+            "median": getattr(one, field) / 1e6,
+            "calls": one.count,
+        }
 
 
 def plans() -> list[Any]:

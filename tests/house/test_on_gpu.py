@@ -322,7 +322,8 @@ def test_the_rehearsal_from_the_command_line(tmp_path, monkeypatch):
     assert note["rehearsal"] is True
     assert values["0.9/second_moment"].shape == (1, 5, 10)
     rows = json.loads((tmp_path / "benchmark-cuda.json").read_text(encoding="utf-8"))
-    assert {row["group"] for row in rows["rows"]} == {"score", "step", "parts", "ceiling", "lists", "images"}
+    groups = {"score", "step", "parts", "ceiling", "lists", "images", "profile"}
+    assert {row["group"] for row in rows["rows"]} == groups
     assert len(rows["left_out"]) > 10
     assert rows["provenance"]["seconds"] > 0
     with pytest.raises(ValueError, match="a rehearsal's"):

@@ -70,7 +70,7 @@ def _averages(
         nearest = torch.where(highest > top, first + place, nearest)
         before, top = top, torch.maximum(top, highest)
         share = logits.sub_(top[:, None]).clamp_(min=_LEAST).exp_()
-        share.mul_(share > math.exp(_LEAST + 1))
+        torch.threshold_(share, math.exp(_LEAST + 1), 0.0)
         kept = (before - top).exp_()
         total = kept * total + share.sum(1)
         square = kept * square + share @ squares
@@ -84,7 +84,8 @@ def _slabs(
 ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """Slabs of c − o, ``[s, d]``, with ‖c − o‖², ``[s]``, and the logits, ``[n, s]``."""
     entries = _SLAB_ON_CPU if local.device.type == "cpu" else _SLAB_ON_CUDA
-    scaled, rows = gain[:, None] * local, max(1, entries // local.shape[1])
+    slabs = -(-len(centres) // max(1, entries // local.shape[1]))
+    scaled, rows = gain[:, None] * local, -(-len(centres) // slabs)  # all of about one size
     for first in range(0, len(centres), rows):
         near = centres[first : first + rows] - origin
         squares = near.square().sum(1)
