@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from scoredrift.estimates import Estimate
+from scoredrift.laws import KernelDensity
 from scoredrift.process import scale, variance
 from scoredrift.scores import PredictedScore
 
@@ -141,10 +142,5 @@ def _in_batches(score: Callable[..., Tensor], x: Tensor, t: Any) -> Tensor:
 
 def _trivial(points: Tensor) -> Callable[..., Tensor]:
     """Score of the Gaussian with the mean of the data and the mean of their variances."""
-    centre, spread = points.mean(0), float(points.var(0).mean())
-
-    def score(x: Tensor, t: float) -> Tensor:
-        a, v = float(scale(t)), float(variance(t))
-        return -(x - a * centre) / (v + a**2 * spread)
-
-    return score
+    law = KernelDensity(points.mean(0, keepdim=True), math.sqrt(float(points.var(0).mean())))
+    return lambda x, t: law.at(x, t).score

@@ -25,6 +25,7 @@ from torch import Tensor
 
 from scoredrift import _checks, _numerics
 from scoredrift.estimates import Estimate
+from scoredrift.laws import KernelDensity
 from scoredrift.process import OrnsteinUhlenbeck, scale, variance
 from scoredrift.scores.clocks import Clock, LogNoiseLevels, NoiseLevels, OwnTime, Timesteps
 from scoredrift.scores.networks import Images
@@ -254,13 +255,8 @@ def _losses(score: Callable[..., Tensor], data: Tensor, times: Tensor, noise: Te
 
 def _trivial(data: Tensor) -> Callable[..., Tensor]:
     """Score of the Gaussian with the mean of the data and the mean of their variances."""
-    centre, spread = data.mean(0), float(data.var(0).mean())
-
-    def score(x: Tensor, t: float) -> Tensor:
-        a, v = float(scale(t)), float(variance(t))
-        return -(x - a * centre) / (v + a**2 * spread)
-
-    return score
+    law = KernelDensity(data.mean(0, keepdim=True), math.sqrt(float(data.var(0).mean())))
+    return lambda x, t: law.at(x, t).score
 
 
 def _name(kind: Prediction) -> str:
