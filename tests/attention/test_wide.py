@@ -54,6 +54,14 @@ def test_slabs_add_up_to_the_sum_over_all_centres(seed, n, m, dim):
             )
 
 
+@pytest.mark.parametrize(
+    ("count", "most", "rows"),
+    [(50_000, 43_690, 25_024), (10_000, 1365, 1280), (50_000, 10**6, 50_016), (10, 4, 4), (9, 4, 3)],
+)
+def test_slabs_are_of_about_one_size_and_begin_where_vectors_do(count, most, rows):
+    assert wide._rows_of_slabs(count, most) == rows
+
+
 @pytest.mark.parametrize("dim", [600, 3072])
 @pytest.mark.parametrize("t", [0.002, 0.02, 0.3, 2.0])
 def test_single_precision_keeps_five_digits_where_one_image_has_all_the_weight_and_where_many_share(dim, t):

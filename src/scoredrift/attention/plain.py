@@ -93,10 +93,9 @@ def _fit_centres(
 
 
 def _vector(name: str, values: Tensor, size: int, *, like: Tensor) -> None:
-    values = _checks.floating(name, values)
-    _checks.points(name, values[None] if values.ndim == 1 else values, size, like=like)
-    if values.ndim != 1:
+    if isinstance(values, Tensor) and values.ndim != 1:
         _checks.refuse(f"{name}.shape", list(values.shape), f"pass a vector, [{size}]")
+    _checks.points(name, values[None] if isinstance(values, Tensor) else values, size, like=like)
 
 
 def _plain(y: Tensor, gain: Tensor, centres: Tensor, log_weights: Tensor | None) -> Moments:

@@ -24,9 +24,10 @@ from scoredrift.attention.plain import Moments, _plain
 
 # Dimensions from which on two matrix products are faster than fused attention.
 WIDE = 512
-# Queries that share an origin and a matrix product, and entries of a slab of centres.
+# Queries that share an origin and a matrix product.
 _ROWS = 1024
-_SLAB_ON_CPU, _SLAB_ON_CUDA = 2**22, 2**27
+# Entries of a slab of centres, and what their number is a multiple of.
+_SLAB_ON_CPU, _SLAB_ON_CUDA, _ALIGNED = 2**22, 2**27, 32
 # Logarithm of a weight that counts for nothing beside the largest. No less is computed, since processors are slow on
 # subnormal numbers, and what is no more is set to zero: a centre may be far enough away to be seen all the same.
 _LEAST = -60.0
@@ -84,8 +85,7 @@ def _slabs(
 ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """Slabs of c − o, ``[s, d]``, with ‖c − o‖², ``[s]``, and the logits, ``[n, s]``."""
     entries = _SLAB_ON_CPU if local.device.type == "cpu" else _SLAB_ON_CUDA
-    slabs = -(-len(centres) // max(1, entries // local.shape[1]))
-    scaled, rows = gain[:, None] * local, -(-len(centres) // slabs)  # all of about one size
+    scaled, rows = gain[:, None] * local, _rows_of_slabs(len(centres), max(1, entries // local.shape[1]))
     for first in range(0, len(centres), rows):
         near = centres[first : first + rows] - origin
         squares = near.square().sum(1)
@@ -93,6 +93,15 @@ def _slabs(
         if log_weights is not None:
             logits += log_weights[first : first + rows]
         yield near, squares, logits
+
+
+def _rows_of_slabs(count: int, most: int) -> int:
+    """Centres to a slab: about as many in each, and a multiple of what vectors of the processor hold.
+
+    A product whose rows begin anywhere is slower on a GPU, and one with a few rows left over everywhere.
+    """
+    rows = -(-count // -(-count // most))
+    return rows if rows < _ALIGNED else -(-rows // _ALIGNED) * _ALIGNED
 
 
 def _uncertain(
