@@ -35,7 +35,7 @@ def in_turn(
             seconds[name].append(time.perf_counter() - began)
 
     benchmark.pedantic(one_round, rounds=rounds, warmup_rounds=warmup)
-    times = torch.tensor([taken[warmup:] for taken in seconds.values()], dtype=torch.float64)
+    times = torch.tensor([taken[-rounds:] for taken in seconds.values()], dtype=torch.float64)
     for name, taken, ratios in zip(routes, times, times / times[0], strict=True):
         benchmark.extra_info[name] = float(taken.median())
         benchmark.extra_info[f"{name}_over_ours"] = float(ratios.mean())
