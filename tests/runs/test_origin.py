@@ -84,3 +84,10 @@ def test_a_command_is_kept_without_the_folder_of_its_result(monkeypatch):
     for words in (["--out", "/home/me/results", "--resume"], ["--out=/home/me/results", "--resume"]):
         monkeypatch.setattr("sys.argv", ["/usr/bin/scoredrift", "run", "fashion", *words])
         assert provenance(seed=1, device="cpu")["command"] == "scoredrift run fashion --resume"
+
+
+@pytest.mark.parametrize("words", [["--more-of", "/home/me/before.npz"], ["--more-of=/home/me/before.npz"]])
+def test_a_command_is_kept_without_any_folder_of_the_machine(monkeypatch, words):
+    monkeypatch.setattr("sys.argv", ["/usr/bin/scoredrift", "run", "fashion", *words, "--resume"])
+    kept = provenance(seed=1, device="cpu")["command"]
+    assert kept.replace("=", " ") == "scoredrift run fashion --more-of before.npz --resume"

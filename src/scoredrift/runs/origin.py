@@ -51,11 +51,12 @@ def provenance(*, seed: int, device: torch.device | str) -> dict[str, Any]:
 
 
 def _command(words: list[str]) -> str:
-    """The call without the folder of the result, which is nobody's business and decides no number."""
+    """The call without the folder of the result, nor others of this machine: they decide no number."""
     kept = [Path(words[0]).name]
     for before, word in pairwise(words):
         if word != "--out" and before != "--out" and not word.startswith("--out="):
-            kept.append(word)
+            option, equals, value = word.rpartition("=")
+            kept.append(option + equals + (Path(value).name if Path(value).is_absolute() else value))
     return " ".join(kept)
 
 
