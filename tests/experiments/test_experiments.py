@@ -271,4 +271,4 @@ def test_what_the_package_carries_is_small_and_says_where_it_comes_from():
             assert all(name.startswith("gaussian_chi2") for name in infinite), path  # which can be
         assert origin.keys() >= PROVENANCE, path
         assert not origin["commit"].endswith(("+", UNKNOWN)), f"{path} comes from uncommitted code"
-        json.dumps(origin)
+        assert not re.search(r'[" =]/', json.dumps(origin)), f"{path} names a folder of the machine"

@@ -96,9 +96,10 @@ def _slabs(
 
 
 def _rows_of_slabs(count: int, most: int) -> int:
-    """Centres to a slab: about as many in each, and a multiple of what vectors of the processor hold.
+    """Centres to a slab: about as many in each, and where they are many a multiple of ``_ALIGNED``.
 
-    A product whose rows begin anywhere is slower on a GPU, and one with a few rows left over everywhere.
+    Then the rows of the weights begin where vectors do, which libraries for products ask for; up to so many more than
+    ``most`` are taken for it.
     """
     rows = -(-count // -(-count // most))
     return rows if rows < _ALIGNED else -(-rows // _ALIGNED) * _ALIGNED
